@@ -1,0 +1,21 @@
+//! The kinds of the API, and everything derived from them by pure functions.
+
+pub mod apply;
+pub mod columns;
+pub mod decode;
+pub mod defaults;
+pub mod discovery;
+pub mod fieldset;
+pub mod identity;
+pub mod kind;
+pub mod kinds;
+pub mod names;
+pub mod openapi;
+pub mod proto;
+pub mod quantity;
+pub mod schema;
+pub mod selector;
+pub mod status;
+pub mod strategic;
+pub mod validation;
+pub mod yaml;

@@ -1,0 +1,1 @@
+//! The Kubernetes API on the wire, over the store.

@@ -1,0 +1,1 @@
+//! The pod network: addresses, routes, and streams between pods, in user space.

@@ -1,0 +1,1 @@
+//! OCI images: references, push, pull, a content store and the registry protocol.

@@ -1,0 +1,1 @@
+//! The cluster's certificate authority, certificates, TLS settings and service-account tokens.

@@ -1,0 +1,1 @@
+//! Services: one immutable table, and the node ports that use it.

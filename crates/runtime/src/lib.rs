@@ -1,0 +1,3 @@
+//! Runs WebAssembly containers on wasmtime, and reports how they ended.
+
+pub mod network;

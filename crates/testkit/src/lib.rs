@@ -1,0 +1,1 @@
+//! A real API server over an in-memory store, fixtures and wait_for, for tests.
