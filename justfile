@@ -1,0 +1,25 @@
+# The menu. Every recipe is one call of `cargo xtask`.
+
+# list the recipes
+default:
+    @just --list
+
+# build and run a cluster with a sample workload
+up *ARGS:
+    cargo xtask up {{ARGS}}
+
+# run every test
+test *ARGS:
+    cargo xtask test {{ARGS}}
+
+# build workloads/ into target/workloads
+workloads:
+    cargo xtask workloads
+
+# measure against named peers
+bench *NAMES:
+    cargo xtask bench {{NAMES}}
+
+# rustfmt and clippy
+lint:
+    cargo xtask lint
