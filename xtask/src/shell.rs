@@ -41,16 +41,6 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     }
 }
 
-/// Runs `command` and returns what it printed.
-pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let line = describe(command);
-    let out = command.stderr(Stdio::inherit()).output().map_err(|error| format!("start `{line}`: {error}"))?;
-    if !out.status.success() {
-        return Err(format!("`{line}` ended with {}", out.status));
-    }
-    Ok(String::from_utf8_lossy(&out.stdout).into_owned())
-}
-
 /// True when `program ARGS` runs and succeeds: whether a tool is there.
 pub(crate) fn works(program: impl AsRef<std::ffi::OsStr>, args: &[&str]) -> bool {
     let status = command(program).args(args).stdout(Stdio::null()).stderr(Stdio::null()).status();

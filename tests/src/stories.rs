@@ -1,0 +1,5 @@
+//! The stories, one file each.
+
+mod bad_input;
+mod durability;
+mod spine;
