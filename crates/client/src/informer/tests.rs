@@ -1,0 +1,127 @@
+use std::convert::Infallible;
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::StreamBody;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::client::Body;
+use tokio::sync::mpsc;
+
+use super::*;
+
+type Lines = mpsc::Sender<String>;
+
+/// A server of which the test writes the answers: each watch request comes out with the way to stream lines into it.
+fn server() -> (Api<ConfigMap>, mpsc::Receiver<(String, Lines)>) {
+    let (requests, received) = mpsc::channel(8);
+    let requests = Arc::new(Mutex::new(requests));
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let requests = requests.lock().unwrap().clone();
+        async move {
+            let (lines, stream) = mpsc::channel::<String>(16);
+            let query = request.uri().query().unwrap_or_default().to_owned();
+            requests.send((query, lines)).await.expect("the test receives");
+            let frames = futures::stream::unfold(stream, |mut stream| async move {
+                let line = stream.recv().await?;
+                Some((Ok::<_, Infallible>(http_body::Frame::data(Bytes::from(line + "\n"))), stream))
+            });
+            Ok::<_, Infallible>(Response::new(StreamBody::new(frames)))
+        }
+    });
+    let client = crate::in_process(service, coracle_api::identity::User::default());
+    (Api::namespaced(client, "default"), received)
+}
+
+fn event(event_type: &str, name: &str, revision: u64) -> String {
+    format!(
+        r#"{{"type":"{event_type}","object":{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"namespace":"default","name":"{name}","uid":"{name}","resourceVersion":"{revision}","managedFields":[{{}}]}}}}}}"#
+    )
+}
+
+fn bookmark(revision: u64, annotations: &str) -> String {
+    format!(
+        r#"{{"type":"BOOKMARK","object":{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"resourceVersion":"{revision}","annotations":{{{annotations}}}}}}}}}"#
+    )
+}
+
+fn end_of_list(revision: u64) -> String {
+    bookmark(revision, r#""k8s.io/initial-events-end":"true""#)
+}
+
+fn expired() -> String {
+    r#"{"type":"ERROR","object":{"kind":"Status","status":"Failure","code":410,"reason":"Expired","message":"too old"}}"#
+        .to_owned()
+}
+
+fn names(informer: &Informer<ConfigMap>) -> Vec<String> {
+    informer.list().iter().map(|object| object.metadata.name.clone().unwrap()).collect()
+}
+
+async fn until_revision(informer: &Informer<ConfigMap>, revision: u64) {
+    let mut changed = informer.changed();
+    while informer.revision() < revision {
+        changed.changed().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_lists_then_follows_then_resumes_where_it_stopped() {
+    let (api, mut requests) = server();
+    let informer = Informer::new(api).fields("metadata.name!=x");
+    let mut scope = Scope::<Infallible>::child_of(&CancellationToken::new());
+    informer.start(&mut scope);
+    informer.start(&mut scope);
+
+    let (query, lines) = requests.recv().await.unwrap();
+    assert!(query.contains("sendInitialEvents=true") && query.contains("fieldSelector=metadata.name%21%3Dx"));
+    lines.send(event("ADDED", "a", 3)).await.unwrap();
+    lines.send(event("ADDED", "b", 2)).await.unwrap();
+    lines.send(end_of_list(7)).await.unwrap();
+    informer.synced().await;
+    assert_eq!((names(&informer), informer.revision()), (vec!["a".to_owned(), "b".to_owned()], 7));
+    assert!(informer.get("default", "a").unwrap().metadata.managed_fields.is_none());
+
+    lines.send(event("DELETED", "a", 8)).await.unwrap();
+    lines.send(bookmark(12, "")).await.unwrap();
+    until_revision(&informer, 12).await;
+    assert_eq!(names(&informer), ["b"]);
+
+    drop(lines);
+    let (query, _lines) = requests.recv().await.unwrap();
+    assert!(query.contains("resourceVersion=12") && !query.contains("sendInitialEvents"), "{query}");
+    scope.cancel();
+    scope.join().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_lists_again_when_its_revision_expired() {
+    let (api, mut requests) = server();
+    let informer = Informer::new(api);
+    let mut changes = informer.subscribe();
+    let mut scope = Scope::<Infallible>::child_of(&CancellationToken::new());
+    informer.start(&mut scope);
+
+    let (_, lines) = requests.recv().await.unwrap();
+    lines.send(event("ADDED", "a", 3)).await.unwrap();
+    lines.send(end_of_list(3)).await.unwrap();
+    assert_eq!(changes.next().await.len(), 1);
+    lines.send(expired()).await.unwrap();
+
+    let (query, lines) = requests.recv().await.unwrap();
+    assert!(query.contains("sendInitialEvents=true"), "{query}");
+    lines.send(event("ADDED", "b", 9)).await.unwrap();
+    lines.send(end_of_list(9)).await.unwrap();
+    let told: Vec<_> = changes.next().await.into_iter().map(|c| (c.key.name, c.new.is_some())).collect();
+    assert_eq!(told, [("a".to_owned(), false), ("b".to_owned(), true)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_connection_is_given_up() {
+    let (api, mut requests) = server();
+    let informer = Informer::new(api);
+    let mut scope = Scope::<Infallible>::child_of(&CancellationToken::new());
+    informer.start(&mut scope);
+    let (_, _silent) = requests.recv().await.unwrap();
+    assert!(requests.recv().await.is_some(), "it asks again although the first answer never ended");
+}
