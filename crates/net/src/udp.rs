@@ -1,0 +1,290 @@
+//! A pod's UDP sockets. Queues are bounded and lose what does not fit, as UDP may.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use coracle_runtime::network::{Datagrams, NetworkError};
+use parking_lot::Mutex;
+use tokio::net::UdpSocket;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::fabric::Fabric;
+use crate::host;
+use crate::pod::{Pod, Ticket};
+use crate::route::Header;
+use crate::services::{Endpoint, Outstanding, Protocol, Route, Via};
+
+/// The largest payload that UDP carries over IPv4.
+const PAYLOAD_MAX: usize = 65507;
+/// Bytes that wait for a socket's reader: Linux's default.
+const QUEUE_BYTES_MAX: usize = 212_992;
+/// What a queued datagram counts beyond its payload, so that empty ones are bounded too.
+const DATAGRAM_OVERHEAD: usize = 256;
+/// Destinations whose endpoint a socket remembers.
+const FLOWS_MAX: usize = 1024;
+/// How long a flow stays with its endpoint after its last datagram.
+const FLOW_IDLE_MAX: Duration = Duration::from_secs(30);
+
+/// What waits for a UDP socket's reader.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    waiting: Mutex<Waiting>,
+    arrived: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    datagrams: VecDeque<(Bytes, SocketAddr)>,
+    n_bytes: usize,
+    closed: bool,
+}
+
+impl Queue {
+    pub(crate) fn push(&self, payload: Bytes, from: SocketAddr) {
+        let mut waiting = self.waiting.lock();
+        let n_bytes = payload.len() + DATAGRAM_OVERHEAD;
+        if waiting.closed || waiting.n_bytes + n_bytes > QUEUE_BYTES_MAX {
+            return;
+        }
+        waiting.n_bytes += n_bytes;
+        waiting.datagrams.push_back((payload, from));
+        drop(waiting);
+        self.arrived.notify_one();
+    }
+
+    pub(crate) fn close(&self) {
+        self.waiting.lock().closed = true;
+        self.arrived.notify_one();
+    }
+
+    fn pop(&self) -> Option<Result<(Bytes, SocketAddr), NetworkError>> {
+        let mut waiting = self.waiting.lock();
+        if waiting.closed {
+            return Some(Err(NetworkError::ConnectionAborted));
+        }
+        let (payload, from) = waiting.datagrams.pop_front()?;
+        waiting.n_bytes -= payload.len() + DATAGRAM_OVERHEAD;
+        if !waiting.datagrams.is_empty() {
+            self.arrived.notify_one();
+        }
+        Some(Ok((payload, from)))
+    }
+}
+
+/// Which endpoint a socket's datagrams to a service go to, so that they stay together and the answers come from the
+/// service.
+#[derive(Debug, Default)]
+struct Flows {
+    to_service: HashMap<SocketAddr, Flow>,
+}
+
+#[derive(Debug)]
+struct Flow {
+    endpoint: SocketAddr,
+    via: Via,
+    used: Instant,
+    _outstanding: Option<Outstanding>,
+}
+
+impl Flows {
+    fn find(&mut self, service: SocketAddr, now: Instant) -> Option<Endpoint> {
+        let flow = self.to_service.get_mut(&service).filter(|flow| now - flow.used < FLOW_IDLE_MAX)?;
+        flow.used = now;
+        Some(Endpoint { address: flow.endpoint, via: flow.via, outstanding: None })
+    }
+
+    fn remember(&mut self, service: SocketAddr, to: &mut Endpoint, now: Instant) {
+        if self.to_service.len() >= FLOWS_MAX {
+            self.to_service.retain(|_, flow| now - flow.used < FLOW_IDLE_MAX);
+        }
+        if self.to_service.len() < FLOWS_MAX || self.to_service.contains_key(&service) {
+            let outstanding = to.outstanding.take();
+            let flow = Flow { endpoint: to.address, via: to.via, used: now, _outstanding: outstanding };
+            self.to_service.insert(service, flow);
+        }
+    }
+
+    fn forget(&mut self, service: SocketAddr) {
+        self.to_service.remove(&service);
+    }
+
+    /// Who an answer from `endpoint` seems to come from.
+    fn shown(&self, endpoint: SocketAddr) -> SocketAddr {
+        let mut flows = self.to_service.iter();
+        flows.find(|(_, flow)| flow.endpoint == endpoint).map_or(endpoint, |(service, _)| *service)
+    }
+}
+
+/// The kernel socket through which datagrams leave for the host's network.
+#[derive(Debug)]
+struct Outside {
+    socket: UdpSocket,
+    /// Who has been sent something, and so may answer.
+    peers: Mutex<HashMap<SocketAddr, Instant>>,
+}
+
+impl Outside {
+    fn open(v4: bool) -> Result<Self, NetworkError> {
+        let any: IpAddr = if v4 { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let socket = std::net::UdpSocket::bind((any, 0)).map_err(|error| host::from_io(&error))?;
+        socket.set_nonblocking(true).map_err(|error| host::from_io(&error))?;
+        let socket = UdpSocket::from_std(socket).map_err(|error| host::from_io(&error))?;
+        Ok(Self { socket, peers: Mutex::default() })
+    }
+
+    fn knows(&self, peer: SocketAddr) -> bool {
+        self.peers.lock().contains_key(&peer)
+    }
+
+    fn expect_answers_from(&self, peer: SocketAddr, now: Instant) {
+        let mut peers = self.peers.lock();
+        if peers.len() >= FLOWS_MAX {
+            peers.retain(|_, used| now - *used < FLOW_IDLE_MAX);
+        }
+        if peers.len() < FLOWS_MAX {
+            peers.insert(peer, now);
+        }
+    }
+}
+
+/// A UDP socket of a pod.
+#[derive(Debug)]
+pub(crate) struct PodDatagrams {
+    local: SocketAddr,
+    fabric: Arc<Fabric>,
+    pod: Arc<Pod>,
+    queue: Arc<Queue>,
+    flows: Mutex<Flows>,
+    outside: OnceLock<Outside>,
+    _ticket: Ticket,
+}
+
+impl PodDatagrams {
+    pub(crate) fn bind(fabric: &Arc<Fabric>, pod: &Arc<Pod>, local: SocketAddr) -> Result<Self, NetworkError> {
+        let ticket = pod.ticket()?;
+        let queue = Arc::new(Queue::default());
+        let local = pod.bind_udp(local, queue.clone())?;
+        let (flows, outside) = (Mutex::default(), OnceLock::new());
+        Ok(Self { local, fabric: fabric.clone(), pod: pod.clone(), queue, flows, outside, _ticket: ticket })
+    }
+
+    fn source(&self, remote: IpAddr) -> Result<SocketAddr, NetworkError> {
+        let ip = if self.local.ip().is_unspecified() { self.pod.source_for(remote)? } else { self.local.ip() };
+        if ip.is_ipv4() != remote.is_ipv4() {
+            return Err(NetworkError::InvalidArgument);
+        }
+        Ok(SocketAddr::new(ip, self.local.port()))
+    }
+
+    /// Where datagrams to `to` go, if it is a service; `None` when it is a service without endpoints.
+    fn endpoint(&self, to: SocketAddr) -> Option<Endpoint> {
+        let now = Instant::now();
+        if let Some(endpoint) = self.flows.lock().find(to, now) {
+            return Some(endpoint);
+        }
+        match self.fabric.services().route(self.pod.addresses.first().copied(), to, Protocol::Udp, &[]) {
+            Route::NotService => Some(to.into()),
+            Route::NoEndpoints => None,
+            Route::Endpoint(mut endpoint) => {
+                self.flows.lock().remember(to, &mut endpoint, now);
+                Some(endpoint)
+            }
+        }
+    }
+
+    async fn send_outside(&self, payload: &Bytes, to: &Endpoint) -> Result<(), NetworkError> {
+        let ip = to.address.ip();
+        if to.via != Via::Host && (!self.fabric.egress().permits(ip) || host::is_own_address(ip)) {
+            return Err(NetworkError::AccessDenied);
+        }
+        if self.outside.get().is_none() {
+            let opened = Outside::open(ip.is_ipv4())?;
+            drop(self.outside.set(opened));
+            self.queue.arrived.notify_one();
+        }
+        let outside = self.outside.get().expect("set above, by this call or another");
+        outside.expect_answers_from(to.address, Instant::now());
+        drop(outside.socket.send_to(payload, to.address).await);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Datagrams for PodDatagrams {
+    fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    async fn send_to(&self, payload: Bytes, to: SocketAddr) -> Result<(), NetworkError> {
+        let to = SocketAddr::new(to.ip().to_canonical(), to.port());
+        if payload.len() > PAYLOAD_MAX {
+            return Err(NetworkError::DatagramTooLarge);
+        }
+        if to.port() == 0 || to.ip().is_unspecified() {
+            return Err(NetworkError::InvalidArgument);
+        }
+        let source = self.source(to.ip())?;
+        if self.pod.is_itself(to.ip()) {
+            if let Some(queue) = self.pod.udp_queue(to) {
+                queue.push(payload, source);
+            }
+            return Ok(());
+        }
+        let Some(endpoint) = self.endpoint(to) else { return Err(NetworkError::ConnectionRefused) };
+        let ip = endpoint.address.ip();
+        if endpoint.via == Via::Host {
+            return self.send_outside(&payload, &endpoint).await;
+        }
+        if let Some(pod) = self.fabric.pod(ip) {
+            if let Some(queue) = pod.udp_queue(endpoint.address) {
+                queue.push(payload, source);
+            }
+            return Ok(());
+        }
+        if let Some(link) = self.fabric.link(ip) {
+            link.send(Header { source, destination: endpoint.address, client: None }, payload);
+            return Ok(());
+        }
+        if self.fabric.is_in_cluster(ip) {
+            self.flows.lock().forget(to);
+            return Err(NetworkError::RemoteUnreachable);
+        }
+        self.send_outside(&payload, &endpoint).await
+    }
+
+    async fn recv_from(&self) -> Result<(Bytes, SocketAddr), NetworkError> {
+        loop {
+            if let Some(popped) = self.queue.pop() {
+                let (payload, from) = popped?;
+                return Ok((payload, self.flows.lock().shown(from)));
+            }
+            let Some(outside) = self.outside.get() else {
+                self.queue.arrived.notified().await;
+                continue;
+            };
+            tokio::select! {
+                () = self.queue.arrived.notified() => {}
+                ready = outside.socket.readable() => {
+                    ready.map_err(|error| host::from_io(&error))?;
+                    let mut payload = vec![0; PAYLOAD_MAX];
+                    let Ok((n, from)) = outside.socket.try_recv_from(&mut payload) else { continue };
+                    if outside.knows(from) {
+                        payload.truncate(n);
+                        return Ok((payload.into(), self.flows.lock().shown(from)));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for PodDatagrams {
+    fn drop(&mut self) {
+        self.pod.unbind_udp(self.local);
+    }
+}
