@@ -1,1 +1,1 @@
-//! defaults.
+//! What the server fills in where the client left something out, as upstream's defaulting functions do.
