@@ -1,0 +1,84 @@
+//! Compiled code on disk, by the image's digest and the engine's fingerprint. An entry's name is the hash of its
+//! content: what a crash or a disk left half done is never mapped, and is compiled again.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sha2::{Digest, Sha256};
+use tracing::warn;
+use wasmtime::Engine;
+
+use crate::mapped::{self, Compiled};
+
+const EXTENSION: &str = "cwasm";
+
+/// A directory of compiled code that fits one engine.
+pub(crate) struct Cache {
+    dir: PathBuf,
+    n_written: AtomicU64,
+}
+
+impl Cache {
+    /// Prepares `dir`. Entries of other engines stay, for a downgrade.
+    pub(crate) fn open(dir: &Path, engine: &Engine) -> io::Result<Self> {
+        let dir = dir.join(fingerprint(engine));
+        fs::create_dir_all(&dir)?;
+        Ok(Self { dir, n_written: AtomicU64::new(0) })
+    }
+
+    /// The entry of `digest`, if there is a sound one.
+    pub(crate) fn get(&self, engine: &Engine, digest: &str) -> Option<Compiled> {
+        for entry in fs::read_dir(self.entry_dir(digest)).ok()?.flatten() {
+            let path = entry.path();
+            if path.extension().is_none_or(|extension| extension != EXTENSION) {
+                continue;
+            }
+            match verify(&path).and_then(|()| mapped::map(engine, &path).map_err(io::Error::other)) {
+                Ok(compiled) => return Some(compiled),
+                Err(error) => {
+                    warn!(digest, %error, "dropped a broken entry of the compile cache");
+                    let _ = fs::remove_file(&path);
+                }
+            }
+        }
+        None
+    }
+
+    /// Keeps `code` as the entry of `digest`, and maps it.
+    pub(crate) fn put(&self, engine: &Engine, digest: &str, code: &[u8]) -> io::Result<Compiled> {
+        let dir = self.entry_dir(digest);
+        fs::create_dir_all(&dir)?;
+        let path = dir.join(hash(code)).with_extension(EXTENSION);
+        let unfinished =
+            dir.join(format!("{}-{}.tmp", std::process::id(), self.n_written.fetch_add(1, Ordering::Relaxed)));
+        fs::File::create(&unfinished)?.write_all(code)?;
+        fs::rename(&unfinished, &path)?;
+        mapped::map(engine, &path).map_err(io::Error::other)
+    }
+
+    fn entry_dir(&self, digest: &str) -> PathBuf {
+        // A digest is somebody else's text: hashed, it is a file name whatever it was.
+        self.dir.join(hash(digest.as_bytes()))
+    }
+}
+
+fn hash(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+fn verify(path: &Path) -> io::Result<()> {
+    let code = fs::read(path)?;
+    match path.file_stem() {
+        Some(name) if name.as_encoded_bytes() == hash(&code).as_bytes() => Ok(()),
+        Some(_) | None => Err(io::Error::new(io::ErrorKind::InvalidData, "its content is not what was written")),
+    }
+}
+
+fn fingerprint(engine: &Engine) -> String {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}

@@ -1,0 +1,92 @@
+//! What a store holds for its guest, and how it is made from the container's specification.
+
+use std::sync::Arc;
+
+use wasmtime::Store;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::p1::WasiP1Ctx;
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use crate::container::{StdStream, Stdin};
+use crate::http::Outgoing;
+use crate::limits::Limiter;
+use crate::sandbox::Sandbox;
+use crate::stdio::{Silent, Writer};
+
+/// The state of one component instance.
+pub(crate) struct Guest {
+    pub(crate) table: ResourceTable,
+    pub(crate) sandbox: Arc<Sandbox>,
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    outgoing: Outgoing,
+    limiter: Limiter,
+}
+
+/// The state of one core module instance.
+pub(crate) struct CoreGuest {
+    pub(crate) wasi: WasiP1Ctx,
+    limiter: Limiter,
+}
+
+impl Guest {
+    pub(crate) fn store(sandbox: &Arc<Sandbox>) -> wasmtime::Result<Store<Self>> {
+        let guest = Self {
+            table: ResourceTable::new(),
+            sandbox: Arc::clone(sandbox),
+            wasi: wasi(sandbox)?.build(),
+            http: WasiHttpCtx::new(),
+            outgoing: Outgoing::new(sandbox),
+            limiter: Limiter::new(&sandbox.memory),
+        };
+        let mut store = Store::new(&sandbox.engine.wasm, guest);
+        store.limiter(|guest| &mut guest.limiter);
+        yield_at_every_tick(&mut store);
+        Ok(store)
+    }
+}
+
+impl CoreGuest {
+    pub(crate) fn store(sandbox: &Arc<Sandbox>) -> wasmtime::Result<Store<Self>> {
+        let guest = Self { wasi: wasi(sandbox)?.build_p1(), limiter: Limiter::new(&sandbox.memory) };
+        let mut store = Store::new(&sandbox.engine.wasm, guest);
+        store.limiter(|guest| &mut guest.limiter);
+        yield_at_every_tick(&mut store);
+        Ok(store)
+    }
+}
+
+fn yield_at_every_tick<T>(store: &mut Store<T>) {
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_async_yield_and_update(1);
+}
+
+fn wasi(sandbox: &Arc<Sandbox>) -> wasmtime::Result<WasiCtxBuilder> {
+    let spec = &sandbox.spec;
+    let mut wasi = WasiCtx::builder();
+    wasi.args(&spec.args).envs(&spec.env);
+    if spec.stdin == Stdin::Open {
+        wasi.stdin(Silent::until(&sandbox.terminate));
+    }
+    wasi.stdout(Writer::new(&spec.output, StdStream::Stdout));
+    wasi.stderr(Writer::new(&spec.output, StdStream::Stderr));
+    for mount in &spec.mounts {
+        let perms = if mount.read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
+        wasi.preopened_dir(&mount.host, &mount.guest, perms)
+            .map_err(|error| error.context(format!("mount {}", mount.guest)))?;
+    }
+    Ok(wasi)
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.outgoing, table: &mut self.table, ctx: &mut self.http }
+    }
+}

@@ -1,0 +1,190 @@
+//! Requests that guests make. They leave through the container's network and nothing else.
+
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Request, Response, Uri};
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{Connection, SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use tokio::time::{Interval, interval, timeout};
+use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode as ErrorCode2;
+use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode as ErrorCode3;
+use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody, WasiHttpHooks};
+
+use crate::network::{Network, NetworkError, Stream};
+use crate::sandbox::Sandbox;
+
+/// What `wasi:http` leaves to the host when the guest sets no limit.
+const TIMEOUT: Duration = Duration::from_secs(600);
+const HTTP_PORT: u16 = 80;
+
+type Io = Connection<TokioIo<Stream>, WasiBody>;
+type IoResult = Box<dyn Future<Output = Result<()>> + Send>;
+type Sending = Box<dyn Future<Output = Result<(Response<WasiBody>, IoResult)>> + Send>;
+
+/// The way out of one guest.
+pub(crate) struct Outgoing(Arc<Sandbox>);
+
+impl Outgoing {
+    pub(crate) fn new(sandbox: &Arc<Sandbox>) -> Self {
+        Self(Arc::clone(sandbox))
+    }
+}
+
+impl WasiHttpHooks for Outgoing {
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _received: IoResult,
+    ) -> Sending {
+        let network = Arc::clone(&self.0.spec.network);
+        Box::new(send(network, request, options.unwrap_or_default()))
+    }
+
+    fn p2_error_from_hyper(&mut self, _error: &hyper::Error) -> ErrorCode2 {
+        ErrorCode2::HttpProtocolError
+    }
+
+    fn p3_error_from_hyper(&mut self, _error: &hyper::Error) -> ErrorCode3 {
+        ErrorCode3::HttpProtocolError
+    }
+}
+
+async fn send(
+    network: Arc<dyn Network>,
+    mut request: Request<WasiBody>,
+    options: RequestOptions,
+) -> Result<(Response<WasiBody>, IoResult)> {
+    if request.uri().scheme() == Some(&Scheme::HTTPS) {
+        return Err(Error::InternalError(Some("https is not offered by this node: use http".into())));
+    }
+    let authority = request.uri().authority().cloned().ok_or(Error::HttpRequestUriInvalid)?;
+    let connecting = async {
+        let stream = connect(&*network, &authority).await?;
+        handshake(TokioIo::new(stream)).await.map_err(Error::from)
+    };
+    let connected = timeout(options.connect_timeout.unwrap_or(TIMEOUT), connecting).await;
+    let (sender, io) = connected.map_err(|_| Error::ConnectionTimeout)??;
+    // The authority went into the Host header; the request line has the path alone.
+    let path = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+    *request.uri_mut() = Uri::from(path);
+    exchange(sender, io, request, &options).await
+}
+
+async fn connect(network: &dyn Network, authority: &Authority) -> Result<Stream> {
+    let port = authority.port_u16().unwrap_or(HTTP_PORT);
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let mut last = NetworkError::NameUnresolvable;
+    for ip in network.resolve(host).await.map_err(refusal)? {
+        match network.connect(None, SocketAddr::new(ip, port)).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(refusal(last))
+}
+
+/// Waits for the answer's head while driving the connection; the answer's body drives it further.
+async fn exchange(
+    mut sender: SendRequest<WasiBody>,
+    io: Io,
+    request: Request<WasiBody>,
+    options: &RequestOptions,
+) -> Result<(Response<WasiBody>, IoResult)> {
+    let first_byte = options.first_byte_timeout.unwrap_or(TIMEOUT);
+    let mut sending = pin!(timeout(first_byte, sender.send_request(request)));
+    let mut io = Some(io);
+    let response = poll_fn(|cx| {
+        if let Poll::Ready(sent) = sending.as_mut().poll(cx) {
+            return Poll::Ready(sent.map_err(|_| Error::ConnectionReadTimeout)?.map_err(Error::from));
+        }
+        if let Some(driven) = &mut io {
+            let ended = ready!(Pin::new(driven).poll(cx));
+            io = None;
+            ended.map_err(Error::from)?;
+            return sending
+                .as_mut()
+                .poll(cx)
+                .map(|sent| sent.map_err(|_| Error::ConnectionReadTimeout)?.map_err(Error::from));
+        }
+        Poll::Pending
+    })
+    .await?;
+    // An interval of nothing is not allowed, and a nanosecond is as good.
+    let between = options.between_bytes_timeout.unwrap_or(TIMEOUT).max(Duration::from_nanos(1));
+    let response = response.map(|incoming| {
+        let mut silence = interval(between);
+        silence.reset();
+        Received { incoming, silence }.boxed_unsync()
+    });
+    let rest = async move {
+        match io {
+            Some(io) => io.await.map_err(Error::from),
+            None => Ok(()),
+        }
+    };
+    Ok((response, Box::new(rest)))
+}
+
+/// An answer's body that must not pause for too long.
+struct Received {
+    incoming: Incoming,
+    silence: Interval,
+}
+
+impl http_body::Body for Received {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
+        match Pin::new(&mut self.incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.silence.reset();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => {
+                ready!(self.silence.poll_tick(cx));
+                Poll::Ready(Some(Err(Error::ConnectionReadTimeout)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+fn refusal(error: NetworkError) -> Error {
+    let dns = |rcode: &str| Error::DnsError { rcode: Some(rcode.into()), info_code: None };
+    match error {
+        NetworkError::AccessDenied => Error::DestinationIpProhibited,
+        NetworkError::ConnectionRefused => Error::ConnectionRefused,
+        NetworkError::ConnectionReset | NetworkError::ConnectionAborted => Error::ConnectionTerminated,
+        NetworkError::RemoteUnreachable => Error::DestinationIpUnroutable,
+        NetworkError::Timeout => Error::ConnectionTimeout,
+        NetworkError::NameUnresolvable => dns("NXDOMAIN"),
+        NetworkError::TemporaryResolverFailure => dns("SERVFAIL"),
+        NetworkError::NewSocketLimit => Error::ConnectionLimitReached,
+        NetworkError::AddressInUse
+        | NetworkError::AddressNotBindable
+        | NetworkError::DatagramTooLarge
+        | NetworkError::NotSupported
+        | NetworkError::InvalidArgument => Error::InternalError(Some(error.to_string())),
+    }
+}

@@ -1,0 +1,147 @@
+//! How much memory the instances of one container hold together, and the refusal when it becomes too much.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use wasmtime::ResourceLimiter;
+
+/// What all live instances of a container hold.
+#[derive(Debug)]
+pub(crate) struct MemoryAccount {
+    used: AtomicU64,
+    n_instances: AtomicU64,
+    max: Option<u64>,
+}
+
+/// A guest asked for more than its container may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("memory limit of {limit} bytes exceeded")]
+pub(crate) struct MemoryExceeded {
+    pub(crate) limit: u64,
+    /// The memory is held by other instances of the same container.
+    pub(crate) by_others: bool,
+}
+
+impl MemoryAccount {
+    pub(crate) fn new(max: Option<u64>) -> Arc<Self> {
+        Arc::new(Self { used: AtomicU64::new(0), n_instances: AtomicU64::new(0), max })
+    }
+
+    pub(crate) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn n_instances(&self) -> u64 {
+        self.n_instances.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, bytes: u64, own: u64) -> Result<(), MemoryExceeded> {
+        let used = self.used.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        match self.max {
+            Some(limit) if used > limit => {
+                self.used.fetch_sub(bytes, Ordering::Relaxed);
+                Err(MemoryExceeded { limit, by_others: own + bytes <= limit })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// One instance's part of the account. Dropping it gives everything back.
+#[derive(Debug)]
+pub(crate) struct Limiter {
+    account: Arc<MemoryAccount>,
+    own: u64,
+    last: u64,
+}
+
+impl Limiter {
+    pub(crate) fn new(account: &Arc<MemoryAccount>) -> Self {
+        account.n_instances.fetch_add(1, Ordering::Relaxed);
+        Self { account: Arc::clone(account), own: 0, last: 0 }
+    }
+
+    fn grow(&mut self, bytes: usize) -> wasmtime::Result<bool> {
+        let bytes = bytes as u64;
+        self.account.take(bytes, self.own)?;
+        self.own += bytes;
+        self.last = bytes;
+        Ok(true)
+    }
+
+    fn undo(&mut self) {
+        self.account.used.fetch_sub(self.last, Ordering::Relaxed);
+        self.own -= self.last;
+        self.last = 0;
+    }
+}
+
+impl Drop for Limiter {
+    fn drop(&mut self) {
+        self.account.used.fetch_sub(self.own, Ordering::Relaxed);
+        self.account.n_instances.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(&mut self, current: usize, desired: usize, max: Option<usize>) -> wasmtime::Result<bool> {
+        if max.is_some_and(|max| desired > max) {
+            return Ok(false);
+        }
+        self.grow(desired.saturating_sub(current))
+    }
+
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.undo();
+        Ok(())
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, max: Option<usize>) -> wasmtime::Result<bool> {
+        if max.is_some_and(|max| desired > max) {
+            return Ok(false);
+        }
+        self.grow(desired.saturating_sub(current).saturating_mul(size_of::<usize>()))
+    }
+
+    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.undo();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instances_share_one_limit_and_give_back_what_they_held() {
+        let account = MemoryAccount::new(Some(100));
+        let mut first = Limiter::new(&account);
+        let mut second = Limiter::new(&account);
+        assert!(first.memory_growing(0, 60, None).unwrap());
+        let refused = second.memory_growing(0, 60, None).unwrap_err();
+        assert_eq!(refused.downcast_ref(), Some(&MemoryExceeded { limit: 100, by_others: true }));
+        let refused = first.memory_growing(60, 101, None).unwrap_err();
+        assert_eq!(refused.downcast_ref(), Some(&MemoryExceeded { limit: 100, by_others: false }));
+        drop(first);
+        assert!(second.memory_growing(0, 100, None).unwrap());
+        assert_eq!((account.used(), account.n_instances()), (100, 1));
+    }
+
+    #[test]
+    fn a_guests_own_maximum_is_no_offence() {
+        let account = MemoryAccount::new(Some(100));
+        let mut limiter = Limiter::new(&account);
+        assert!(!limiter.memory_growing(0, 60, Some(50)).unwrap());
+        assert_eq!(account.used(), 0);
+    }
+
+    #[test]
+    fn what_the_engine_could_not_grow_is_not_counted() {
+        let account = MemoryAccount::new(None);
+        let mut limiter = Limiter::new(&account);
+        assert!(limiter.memory_growing(0, 60, None).unwrap());
+        limiter.memory_grow_failed(wasmtime::Error::msg("no room")).unwrap();
+        assert_eq!(account.used(), 0);
+    }
+}

@@ -1,0 +1,171 @@
+//! From bytes to a module that can be started: inspected, compiled once, linked once, and remembered while in use.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::{Mutex as AsyncMutex, Semaphore};
+
+use crate::binary::{self, Encoding};
+use crate::cache::Cache;
+use crate::engine::Engine;
+use crate::linker::Linkers;
+use crate::mapped::Compiled;
+use crate::module::{LoadError, Module};
+use crate::runtime::{Config, Error};
+
+/// Digests that are remembered although nothing of them runs.
+const IDLE_MAX: usize = 256;
+
+/// Loads modules.
+pub(crate) struct Loader {
+    engine: wasmtime::Engine,
+    linkers: Linkers,
+    cache: Cache,
+    slots: Mutex<HashMap<String, Arc<AsyncMutex<Slot>>>>,
+    compiling: Semaphore,
+    n_compilations: AtomicU64,
+}
+
+/// What is known of one digest.
+enum Slot {
+    Unknown,
+    Loaded(Weak<Module>),
+    Refused(LoadError),
+}
+
+impl Loader {
+    pub(crate) fn new(engine: &Engine, config: &Config) -> Result<Self, Error> {
+        let cache = Cache::open(&config.cache_dir, &engine.wasm)
+            .map_err(|source| Error::Cache { path: config.cache_dir.clone(), source })?;
+        Ok(Self {
+            engine: engine.wasm.clone(),
+            linkers: Linkers::new(&engine.wasm).map_err(|error| Error::Engine(format!("{error:#}")))?,
+            cache,
+            slots: Mutex::default(),
+            compiling: Semaphore::new(config.compilations_max.max(1)),
+            n_compilations: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn compilations(&self) -> u64 {
+        self.n_compilations.load(Ordering::Relaxed)
+    }
+
+    pub(crate) async fn load<F, R>(self: &Arc<Self>, digest: &str, read: F) -> Result<Arc<Module>, LoadError>
+    where
+        F: FnOnce() -> R,
+        R: Future<Output = std::io::Result<Bytes>>,
+    {
+        let slot = self.slot(digest);
+        // Whoever comes second waits here while the first one compiles.
+        let mut slot = slot.lock().await;
+        match &*slot {
+            Slot::Loaded(module) => {
+                if let Some(module) = module.upgrade() {
+                    return Ok(module);
+                }
+            }
+            Slot::Refused(error) => return Err(error.clone()),
+            Slot::Unknown => {}
+        }
+        let loaded = self.load_anew(digest, read).await;
+        match &loaded {
+            Ok(module) => *slot = Slot::Loaded(Arc::downgrade(module)),
+            Err(error) if error.is_final() => *slot = Slot::Refused(error.clone()),
+            Err(_) => {}
+        }
+        loaded
+    }
+
+    fn slot(&self, digest: &str) -> Arc<AsyncMutex<Slot>> {
+        let mut slots = self.slots.lock();
+        if let Some(slot) = slots.get(digest) {
+            return Arc::clone(slot);
+        }
+        if slots.len() >= IDLE_MAX {
+            slots.retain(|_, slot| Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|slot| slot.is_in_use()));
+        }
+        let slot = Arc::new(AsyncMutex::new(Slot::Unknown));
+        slots.insert(digest.to_owned(), Arc::clone(&slot));
+        slot
+    }
+
+    async fn load_anew<F, R>(self: &Arc<Self>, digest: &str, read: F) -> Result<Arc<Module>, LoadError>
+    where
+        F: FnOnce() -> R,
+        R: Future<Output = std::io::Result<Bytes>>,
+    {
+        let (this, key) = (Arc::clone(self), digest.to_owned());
+        let cached = blocking(move || this.cached(&key)).await?;
+        if let Some(module) = cached {
+            return Ok(module);
+        }
+        let wasm = read().await.map_err(|error| LoadError::Read(Arc::new(error)))?;
+        let _permit = self.compiling.acquire().await.expect("it is never closed");
+        let (this, key) = (Arc::clone(self), digest.to_owned());
+        blocking(move || this.compile(&key, &wasm)).await?
+    }
+
+    fn cached(&self, digest: &str) -> Option<Arc<Module>> {
+        let compiled = self.cache.get(&self.engine, digest)?;
+        self.link(digest, compiled).ok()
+    }
+
+    fn compile(&self, digest: &str, wasm: &[u8]) -> Result<Arc<Module>, LoadError> {
+        let encoding = binary::inspect(wasm)?;
+        self.n_compilations.fetch_add(1, Ordering::Relaxed);
+        let code = match encoding {
+            Encoding::Core => self.engine.precompile_module(wasm),
+            Encoding::Component => self.engine.precompile_component(wasm),
+        };
+        let code = code.map_err(|error| LoadError::Invalid { cause: one_line(&error) })?;
+        let compiled = self
+            .cache
+            .put(&self.engine, digest, &code)
+            .map_err(|error| LoadError::Internal { cause: format!("keep the compiled code: {error}") })?;
+        self.link(digest, compiled)
+    }
+
+    fn link(&self, digest: &str, compiled: Compiled) -> Result<Arc<Module>, LoadError> {
+        let (entry, imports) = match compiled {
+            Compiled::Core(module) => self.linkers.link_core(&module)?,
+            Compiled::Component(component) => self.linkers.link_component(&component)?,
+        };
+        Ok(Arc::new(Module { digest: digest.to_owned(), imports, entry }))
+    }
+}
+
+impl Slot {
+    fn is_in_use(&self) -> bool {
+        match self {
+            Self::Loaded(module) => module.strong_count() > 0,
+            Self::Refused(_) | Self::Unknown => false,
+        }
+    }
+}
+
+impl LoadError {
+    /// The same bytes would be refused again.
+    fn is_final(&self) -> bool {
+        match self {
+            Self::NotWasm { .. }
+            | Self::Truncated { .. }
+            | Self::Invalid { .. }
+            | Self::UnknownImport { .. }
+            | Self::NoEntry { .. } => true,
+            Self::Read(_) | Self::Internal { .. } => false,
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, LoadError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| LoadError::Internal { cause: error.to_string() })
+}
+
+fn one_line(error: &wasmtime::Error) -> String {
+    format!("{error:#}").lines().map(str::trim).collect::<Vec<_>>().join(" ")
+}

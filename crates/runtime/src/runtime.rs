@@ -1,0 +1,77 @@
+//! The engine's owner: it loads modules and starts containers.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::container::{Container, ContainerSpec};
+use crate::engine::{self, Engine};
+use crate::loader::Loader;
+use crate::module::{LoadError, Module};
+use crate::sandbox;
+
+/// What a runtime is made from.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where compiled code is kept.
+    pub cache_dir: PathBuf,
+    /// How many instances may live at once. Address space is reserved for all of them, memory for none.
+    pub instances_max: u32,
+    /// How many modules are compiled at once.
+    pub compilations_max: usize,
+}
+
+impl Config {
+    /// Room for a thousand instances, compiling one module at a time.
+    pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
+        Self { cache_dir: cache_dir.into(), instances_max: 1000, compilations_max: 1 }
+    }
+}
+
+/// Why a runtime cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("prepare the cache directory {path}")]
+    Cache { path: PathBuf, source: std::io::Error },
+    #[error("prepare the wasm engine: {0}")]
+    Engine(String),
+}
+
+/// Runs containers. A cheap handle: clones share one engine and one cache.
+#[derive(Clone)]
+pub struct Runtime {
+    engine: Arc<Engine>,
+    loader: Arc<Loader>,
+}
+
+impl Runtime {
+    /// Prepares the engine and the cache. Starts no thread.
+    pub fn new(config: Config) -> Result<Self, Error> {
+        let engine = Arc::new(engine::Engine::new(&config)?);
+        let loader = Arc::new(Loader::new(&engine, &config)?);
+        Ok(Self { engine, loader })
+    }
+
+    /// The module of `digest`: the one in use, the one in the cache, or compiled from what `read` brings.
+    ///
+    /// Many may ask for one digest at a time: one of them compiles, the others wait for it. A refusal is remembered.
+    pub async fn load<F, R>(&self, digest: &str, read: F) -> Result<Arc<Module>, LoadError>
+    where
+        F: FnOnce() -> R,
+        R: Future<Output = std::io::Result<Bytes>>,
+    {
+        self.loader.load(digest, read).await
+    }
+
+    /// How many modules were compiled since this runtime was made.
+    pub fn compilations(&self) -> u64 {
+        self.loader.compilations()
+    }
+
+    /// Starts a container. Its tasks run on the tokio runtime of the caller.
+    pub fn start(&self, module: &Arc<Module>, spec: ContainerSpec) -> Container {
+        Container::new(sandbox::start(Arc::clone(&self.engine), Arc::clone(module), spec))
+    }
+}

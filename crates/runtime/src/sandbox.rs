@@ -1,0 +1,141 @@
+//! What the instances of one container share, and the task that runs it to its end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use coracle_stdx::{CancellationToken, Gate};
+use tokio::sync::watch;
+use tracing::debug;
+
+use crate::container::{ContainerSpec, Exit, Usage};
+use crate::engine::Engine;
+use crate::limits::MemoryAccount;
+use crate::meter::{CpuAccount, Metered};
+use crate::module::{Entry, Module};
+use crate::tasks::Tasks;
+use crate::{command, http};
+
+/// How long what a guest wrote to its connections before it ended may take to leave.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// One container, seen from inside.
+pub(crate) struct Sandbox {
+    pub(crate) spec: ContainerSpec,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) tasks: Tasks,
+    pub(crate) terminate: CancellationToken,
+    pub(crate) kill: CancellationToken,
+    pub(crate) listening: Gate,
+    pub(crate) memory: Arc<MemoryAccount>,
+    pub(crate) cpu: Arc<CpuAccount>,
+    pub(crate) n_requests: AtomicU64,
+    pub(crate) n_sockets: AtomicUsize,
+    /// Connections that still carry what a guest wrote.
+    pub(crate) draining: watch::Sender<usize>,
+    exit: watch::Sender<Option<Exit>>,
+}
+
+/// Starts `module` as `spec` says.
+pub(crate) fn start(engine: Arc<Engine>, module: Arc<Module>, spec: ContainerSpec) -> Arc<Sandbox> {
+    let sandbox = Arc::new(Sandbox {
+        engine,
+        tasks: Tasks::new(),
+        terminate: CancellationToken::new(),
+        kill: CancellationToken::new(),
+        listening: Gate::new(),
+        memory: MemoryAccount::new(spec.memory_max),
+        cpu: Arc::new(CpuAccount::new(spec.cpu_max)),
+        n_requests: AtomicU64::new(0),
+        n_sockets: AtomicUsize::new(0),
+        draining: watch::Sender::new(0),
+        exit: watch::Sender::new(None),
+        spec,
+    });
+    sandbox.tasks.spawn(Arc::clone(&sandbox).run(module));
+    sandbox
+}
+
+impl Sandbox {
+    /// Returns how the container ended, once it has.
+    pub(crate) async fn ended(&self) -> Exit {
+        let mut exit = self.exit.subscribe();
+        let exit = exit.wait_for(Option::is_some).await.expect("self holds the sender");
+        exit.clone().expect("it was waited for")
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        Usage {
+            cpu_ns: self.cpu.used_ns(),
+            memory_bytes: self.memory.used(),
+            n_instances: self.memory.n_instances(),
+            n_requests: self.n_requests.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Counts and holds to its share what `work` computes.
+    pub(crate) fn metered<T, F>(&self, work: F) -> Metered<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        Metered::new(&self.engine, &self.cpu, Box::pin(work))
+    }
+
+    async fn run(self: Arc<Self>, module: Arc<Module>) {
+        // A panic in the host's code must not leave anybody waiting for this container.
+        let end = End(Arc::clone(&self));
+        let exit = tokio::select! {
+            biased;
+            () = self.kill.cancelled() => Exit::Killed,
+            exit = self.drive(&module) => {
+                self.drain().await;
+                exit
+            }
+        };
+        debug!(container = %self.spec.name, ?exit, "ended");
+        self.end(exit);
+        drop(end);
+    }
+
+    async fn drive(self: &Arc<Self>, module: &Arc<Module>) -> Exit {
+        match &module.entry {
+            Entry::Http2(_) | Entry::Http3(_) => http::serve(Arc::clone(self), Arc::clone(module)).await,
+            Entry::Command2(_) | Entry::Command3(_) | Entry::Core(_) => {
+                self.listening.open();
+                self.metered(command::run(Arc::clone(self), Arc::clone(module))).await
+            }
+        }
+    }
+
+    async fn drain(&self) {
+        let mut draining = self.draining.subscribe();
+        let drained = draining.wait_for(|n| *n == 0);
+        if tokio::time::timeout(DRAIN_MAX, drained).await.is_err() {
+            debug!(container = %self.spec.name, "gave up connections that do not take what was written");
+        }
+    }
+
+    fn end(&self, exit: Exit) {
+        self.exit.send_if_modified(|ended| {
+            let first = ended.is_none();
+            if first {
+                *ended = Some(exit);
+            }
+            first
+        });
+    }
+}
+
+/// Reports an end that nothing else reported.
+struct End(Arc<Sandbox>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let exit = match std::thread::panicking() {
+            true => Exit::Trap { message: "the host failed".into(), backtrace: String::new() },
+            false => Exit::Killed,
+        };
+        self.0.end(exit);
+    }
+}
