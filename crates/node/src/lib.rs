@@ -1,1 +1,3 @@
 //! The node agent: pods run as wasm sandboxes.
+
+pub mod lifecycle;
