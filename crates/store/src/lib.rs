@@ -26,12 +26,18 @@
 //! takes its place.
 
 mod error;
+mod log;
+mod medium;
 mod model;
 mod options;
 mod plan;
+mod record;
 mod state;
 mod store;
+#[cfg(test)]
+mod tests;
 mod watch;
+mod writer;
 
 pub use error::Error;
 pub use model::{Compare, Event, KeyValue, List, ListOptions, Op, Revision, Txn, TxnOutcome};

@@ -4,15 +4,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Events kept in the window.
-pub const EVENTS_MAX: usize = 50_000;
+const EVENTS_MAX: usize = 50_000;
 /// Bytes that only the window keeps alive: values that a later event has replaced or deleted.
-pub const HISTORY_BYTES_MAX: usize = 64 << 20;
+const HISTORY_BYTES_MAX: usize = 64 << 20;
 /// Keys and values of one transaction. Above the largest body that the API takes.
-pub const TXN_BYTES_MAX: usize = 8 << 20;
+const TXN_BYTES_MAX: usize = 8 << 20;
 /// Transactions that wait for the writer before callers wait to hand theirs in.
-pub const QUEUE_TXNS_MAX: usize = 1024;
+const QUEUE_TXNS_MAX: usize = 1024;
 /// Bytes that wait for the writer before callers wait to hand theirs in.
-pub const QUEUE_BYTES_MAX: usize = 32 << 20;
+const QUEUE_BYTES_MAX: usize = 32 << 20;
+/// Deletions in the file for which a commit waits: records next to each other share pages.
+const RECLAIM_MIN: usize = 256;
 
 /// Where a store lives and how much it may keep.
 #[derive(Clone, Debug)]
@@ -24,6 +26,8 @@ pub struct Options {
     pub txn_bytes_max: usize,
     pub queue_txns_max: usize,
     pub queue_bytes_max: usize,
+    /// The file's dead records are deleted, beside new ones, once so many have gathered.
+    pub reclaim_min: usize,
     /// After a failed commit, how long until a write tries the disk again.
     pub reopen_pause: Duration,
 }
@@ -38,6 +42,7 @@ impl Options {
             txn_bytes_max: TXN_BYTES_MAX,
             queue_txns_max: QUEUE_TXNS_MAX,
             queue_bytes_max: QUEUE_BYTES_MAX,
+            reclaim_min: RECLAIM_MIN,
             reopen_pause: Duration::from_secs(1),
         }
     }

@@ -3,6 +3,7 @@
 //! **Invariant:** every event after `compacted` is in the window, in order, and no other is. An older state is the
 //! newest one with the window's events undone, so old versions need no index.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ pub(crate) struct State {
     pub(crate) compacted: Revision,
     pub(crate) watchers: Watchers,
     pub(crate) closed: bool,
-    current: BTreeMap<Arc<str>, KeyValue>,
+    current: BTreeMap<Key, KeyValue>,
     window: VecDeque<Event>,
     /// Bytes of the values that only the window holds.
     history_bytes: usize,
@@ -55,12 +56,7 @@ impl State {
 
     /// The newest value of `key`.
     pub(crate) fn get(&self, key: &str) -> Option<&KeyValue> {
-        self.current.get(key)
-    }
-
-    /// Every key with its newest value, in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &KeyValue> {
-        self.current.values()
+        self.current.get(key.as_bytes())
     }
 
     /// The keys that start with `prefix`, as [`crate::Store::list`] gives them.
@@ -69,14 +65,24 @@ impl State {
         let after = options.after.as_deref().filter(|after| *after >= prefix);
         let start = after.map_or(Bound::Included(prefix), Bound::Excluded);
         let undone = self.undo_to(revision, prefix, start);
-        let newest = self.current.range::<str, _>((start, Bound::Unbounded)).map(|(_, kv)| kv);
-        let newest = newest.take_while(|kv| kv.key.starts_with(prefix));
+        let newest = self.newest(prefix, start);
         let mut all = Merged { newest: newest.peekable(), undone: undone.into_iter().peekable() };
 
         let limit = options.limit.unwrap_or(usize::MAX);
         let items: Vec<KeyValue> = all.by_ref().take(limit).cloned().collect();
         let n_remaining = all.count();
         Ok(List { revision, items, more: n_remaining > 0, n_remaining })
+    }
+
+    /// The keys from `start` on that have `prefix`. It finds their end once instead of looking at each key.
+    fn newest(&self, prefix: &str, start: Bound<&str>) -> impl Iterator<Item = &KeyValue> {
+        let end = prefix_end(prefix);
+        let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let is_empty =
+            matches!((start, end), (Bound::Excluded(start), Bound::Excluded(end)) if start.as_bytes() >= end);
+        let range = (start.map(str::as_bytes), end);
+        let keys = (!is_empty).then(|| self.current.range::<[u8], _>(range));
+        keys.into_iter().flatten().map(|(_, kv)| kv)
     }
 
     fn check_readable(&self, requested: Revision) -> Result<Revision, Error> {
@@ -120,15 +126,40 @@ impl State {
     pub(crate) fn apply(&mut self, events: Vec<Event>) -> Vec<Unreachable> {
         for event in events {
             self.revision = event.revision;
-            match &event.kv {
-                Some(kv) => self.current.insert(Arc::clone(&event.key), kv.clone()),
-                None => self.current.remove(&event.key),
-            };
+            self.set(Arc::clone(&event.key), event.kv.clone());
             self.watchers.mark(&event);
             self.history_bytes += only_in_window(&event);
             self.window.push_back(event);
         }
         self.trim()
+    }
+
+    /// Takes in what the log says about one revision, in the log's order: as [`State::apply`], but what lies before the
+    /// window leaves no event.
+    pub(crate) fn replay(&mut self, events: Vec<Event>) -> Vec<Unreachable> {
+        if events.last().is_none_or(|event| event.revision > self.compacted) {
+            return self.apply(events);
+        }
+        let unreachable = events.iter().flat_map(Unreachable::because_of).collect();
+        for event in events {
+            self.set(event.key, event.kv);
+        }
+        unreachable
+    }
+
+    fn set(&mut self, key: Arc<str>, kv: Option<KeyValue>) {
+        match kv {
+            Some(kv) => self.current.insert(Key(key), kv),
+            None => self.current.remove(key.as_bytes()),
+        };
+    }
+
+    /// All that a log must hold to become this state again.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let at_compacted = ListOptions { revision: Some(self.compacted), ..ListOptions::default() };
+        let base = self.list("", &at_compacted).expect("the oldest revision is readable").items;
+        let events = self.window.iter().cloned().collect();
+        Snapshot { revision: self.revision, compacted: self.compacted, base, events }
     }
 
     /// Forgets the past before `revision`. The caller has checked that it lies between `compacted` and `revision`.
@@ -158,8 +189,35 @@ impl State {
     }
 }
 
+/// A key in the order of its bytes, which for text is the order of its characters.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key(Arc<str>);
+
+impl Borrow<[u8]> for Key {
+    fn borrow(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+/// The first bytes after everything that starts with `prefix`; `None` when nothing comes after.
+fn prefix_end(prefix: &str) -> Option<Vec<u8>> {
+    let last_idx = prefix.bytes().rposition(|byte| byte < u8::MAX)?;
+    let mut end = prefix.as_bytes()[..=last_idx].to_vec();
+    end[last_idx] += 1;
+    Some(end)
+}
+
 fn only_in_window(event: &Event) -> usize {
     event.prev.as_ref().map_or(0, |prev| prev.value.len())
+}
+
+/// A copy of the state: what it was at `compacted`, and the events since.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) revision: Revision,
+    pub(crate) compacted: Revision,
+    pub(crate) base: Vec<KeyValue>,
+    pub(crate) events: Vec<Event>,
 }
 
 /// A version of a key that no read can reach any more.
