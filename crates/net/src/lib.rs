@@ -28,6 +28,9 @@ mod route;
 mod services;
 mod udp;
 
+#[cfg(test)]
+mod tests;
+
 pub use egress::Egress;
 pub use fabric::{Fabric, FabricConfig};
 pub use host::HostStream;
