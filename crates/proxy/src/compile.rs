@@ -1,0 +1,244 @@
+//! From one Service and its EndpointSlices to its rows of the table. Pure, but for the memory that outlives a table:
+//! counts of connections, and where clients were sent.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use coracle_client::Key;
+use coracle_net::{Protocol, Via};
+use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
+
+use crate::affinity::Affinity;
+use crate::backends::{Backend, Backends};
+use crate::table::Node;
+
+/// What Kubernetes gives to clients who do not say how long they stay.
+const AFFINITY_SECONDS: i32 = 10_800;
+/// Memory of what is gone is cleared when it has grown to this many entries more than were left last time.
+const PRUNE_EVERY: usize = 4096;
+
+/// One service's rows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Compiled {
+    pub(crate) addresses: Vec<((SocketAddr, Protocol), Arc<Backends>)>,
+    pub(crate) node_ports: Vec<((u16, Protocol), Arc<Backends>)>,
+}
+
+/// What is carried over from one table to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    outstanding: HashMap<(SocketAddr, Protocol), Weak<AtomicUsize>>,
+    affinities: HashMap<(Key, String, Protocol), Weak<Affinity>>,
+    prune_at: usize,
+}
+
+impl Memory {
+    fn outstanding(&mut self, endpoint: SocketAddr, protocol: Protocol) -> Arc<AtomicUsize> {
+        recall(self.outstanding.entry((endpoint, protocol)).or_default())
+    }
+
+    fn affinity(&mut self, service: Key, port: String, protocol: Protocol) -> Arc<Affinity> {
+        recall(self.affinities.entry((service, port, protocol)).or_default())
+    }
+
+    fn prune(&mut self) {
+        if self.outstanding.len() + self.affinities.len() < self.prune_at {
+            return;
+        }
+        self.outstanding.retain(|_, kept| kept.strong_count() > 0);
+        self.affinities.retain(|_, kept| kept.strong_count() > 0);
+        self.prune_at = self.outstanding.len() + self.affinities.len() + PRUNE_EVERY;
+    }
+}
+
+fn recall<T: Default>(kept: &mut Weak<T>) -> Arc<T> {
+    kept.upgrade().unwrap_or_else(|| {
+        let fresh = Arc::new(T::default());
+        *kept = Arc::downgrade(&fresh);
+        fresh
+    })
+}
+
+/// The rows of `service`. Headless and external ones have none: they are only names.
+pub(crate) fn compile(service: &Service, slices: &[&EndpointSlice], node: &Node, memory: &mut Memory) -> Compiled {
+    let mut compiled = Compiled::default();
+    memory.prune();
+    let Some(spec) = &service.spec else { return compiled };
+    let cluster_ips = cluster_ips(spec);
+    if cluster_ips.is_empty() {
+        return compiled;
+    }
+    let key = Key::of(&service.metadata);
+    let outer_ips = outer_ips(service, spec);
+    for port in spec.ports.iter().flatten() {
+        let Some(protocol) = protocol(port.protocol.as_deref()) else { continue };
+        let Ok(number) = u16::try_from(port.port) else { continue };
+        let mut row = Row { spec, key: &key, port, protocol, slices, node, memory };
+        for ip in &cluster_ips {
+            let backends = row.backends(ip.is_ipv4(), Traffic::Internal);
+            compiled.addresses.push(((SocketAddr::new(*ip, number), protocol), backends));
+        }
+        for ip in &outer_ips {
+            let backends = row.backends(ip.is_ipv4(), Traffic::FromPods);
+            compiled.addresses.push(((SocketAddr::new(*ip, number), protocol), backends));
+        }
+        let Some(node_port) = port.node_port.and_then(|port| u16::try_from(port).ok()).filter(|p| *p != 0) else {
+            continue;
+        };
+        let backends = row.backends(cluster_ips[0].is_ipv4(), Traffic::External);
+        compiled.node_ports.push(((node_port, protocol), backends));
+        for ip in &node.addresses {
+            let backends = row.backends(ip.is_ipv4(), Traffic::FromPods);
+            compiled.addresses.push(((SocketAddr::new(*ip, node_port), protocol), backends));
+        }
+    }
+    compiled
+}
+
+/// Where a connection comes from, which decides whose traffic policy holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Traffic {
+    /// To a cluster address.
+    Internal,
+    /// To a node port or an outer address, from outside.
+    External,
+    /// To a node port or an outer address, from a pod: as in Kubernetes, that stays inside and reaches every endpoint.
+    FromPods,
+}
+
+struct Row<'a> {
+    spec: &'a ServiceSpec,
+    key: &'a Key,
+    port: &'a ServicePort,
+    protocol: Protocol,
+    slices: &'a [&'a EndpointSlice],
+    node: &'a Node,
+    memory: &'a mut Memory,
+}
+
+impl Row<'_> {
+    fn backends(&mut self, v4: bool, traffic: Traffic) -> Arc<Backends> {
+        let via = self.via();
+        let addresses = match self.node.api_server {
+            Some(address) if via == Via::Host => vec![address],
+            _ => usable(&self.candidates(v4), self.is_local_only(traffic)),
+        };
+        let backend =
+            |address| Backend { address, via, n_outstanding: self.memory.outstanding(address, self.protocol) };
+        let usable = addresses.into_iter().map(backend).collect();
+        Arc::new(Backends { usable, affinity: self.affinity() })
+    }
+
+    /// The API server is the one service that is not on the pod network.
+    fn via(&self) -> Via {
+        let is_api_server = self.key.namespace == "default" && self.key.name == "kubernetes";
+        if is_api_server { Via::Host } else { Via::Fabric }
+    }
+
+    fn is_local_only(&self, traffic: Traffic) -> bool {
+        let policy = match traffic {
+            Traffic::Internal => &self.spec.internal_traffic_policy,
+            Traffic::External => &self.spec.external_traffic_policy,
+            Traffic::FromPods => &None,
+        };
+        policy.as_deref() == Some("Local")
+    }
+
+    fn affinity(&mut self) -> Option<(Arc<Affinity>, Duration)> {
+        if self.spec.session_affinity.as_deref() != Some("ClientIP") {
+            return None;
+        }
+        let client_ip = self.spec.session_affinity_config.as_ref().and_then(|config| config.client_ip.as_ref());
+        let seconds = client_ip.and_then(|client_ip| client_ip.timeout_seconds).unwrap_or(AFFINITY_SECONDS);
+        let port = self.port.name.clone().unwrap_or_default();
+        let affinity = self.memory.affinity(self.key.clone(), port, self.protocol);
+        Some((affinity, Duration::from_secs(seconds.max(0).unsigned_abs().into())))
+    }
+
+    /// Every endpoint of this port in one family, each address once.
+    fn candidates(&self, v4: bool) -> BTreeMap<SocketAddr, Candidate> {
+        let mut found = BTreeMap::new();
+        let family = if v4 { "IPv4" } else { "IPv6" };
+        for slice in self.slices.iter().filter(|slice| slice.address_type == family) {
+            let Some(port) = self.port_in(slice) else { continue };
+            for endpoint in slice.endpoints.iter().flatten() {
+                // Upstream writes one address per endpoint, and readers take the first.
+                if let Some(Ok(ip)) = endpoint.addresses.first().map(|address| address.parse::<IpAddr>()) {
+                    let candidate = Candidate::new(endpoint, &self.node.name);
+                    found.insert(SocketAddr::new(ip, port), candidate);
+                }
+            }
+        }
+        found
+    }
+
+    fn port_in(&self, slice: &EndpointSlice) -> Option<u16> {
+        let name = self.port.name.as_deref().unwrap_or_default();
+        let mut ports = slice.ports.iter().flatten();
+        let port = ports.find(|port| {
+            port.name.as_deref().unwrap_or_default() == name
+                && protocol(port.protocol.as_deref()) == Some(self.protocol)
+        })?;
+        u16::try_from(port.port?).ok()
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    ready: bool,
+    /// Told to end, but still answering.
+    draining: bool,
+    local: bool,
+}
+
+impl Candidate {
+    fn new(endpoint: &Endpoint, node: &str) -> Self {
+        let conditions = endpoint.conditions.clone().unwrap_or_default();
+        let ready = conditions.ready.unwrap_or(true);
+        let serving = conditions.serving.unwrap_or(ready);
+        let draining = serving && conditions.terminating.unwrap_or(false);
+        Self { ready, draining, local: endpoint.node_name.as_deref() == Some(node) }
+    }
+}
+
+/// Those that are ready; when none is, those that drain.
+fn usable(candidates: &BTreeMap<SocketAddr, Candidate>, local_only: bool) -> Vec<SocketAddr> {
+    let those = |wanted: fn(&Candidate) -> bool| -> Vec<SocketAddr> {
+        let eligible = candidates.iter().filter(|(_, candidate)| candidate.local || !local_only);
+        eligible.filter(|(_, candidate)| wanted(candidate)).map(|(address, _)| *address).collect()
+    };
+    let ready = those(|candidate| candidate.ready);
+    if ready.is_empty() { those(|candidate| candidate.draining) } else { ready }
+}
+
+fn cluster_ips(spec: &ServiceSpec) -> Vec<IpAddr> {
+    if spec.type_.as_deref() == Some("ExternalName") {
+        return Vec::new();
+    }
+    let several = spec.cluster_ips.iter().flatten();
+    let mut ips: Vec<IpAddr> = several.filter_map(|ip| ip.parse().ok()).collect();
+    if ips.is_empty() {
+        ips.extend(spec.cluster_ip.iter().filter_map(|ip| ip.parse::<IpAddr>().ok()));
+    }
+    ips
+}
+
+/// Addresses outside the cluster's ranges that lead to this service.
+fn outer_ips(service: &Service, spec: &ServiceSpec) -> Vec<IpAddr> {
+    let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+    let ingress = balancer.and_then(|balancer| balancer.ingress.as_ref()).into_iter().flatten();
+    let assigned = ingress.filter_map(|ingress| ingress.ip.as_ref());
+    spec.external_ips.iter().flatten().chain(assigned).filter_map(|ip| ip.parse().ok()).collect()
+}
+
+fn protocol(name: Option<&str>) -> Option<Protocol> {
+    match name {
+        None | Some("TCP") => Some(Protocol::Tcp),
+        Some("UDP") => Some(Protocol::Udp),
+        Some(_) => None,
+    }
+}

@@ -1,0 +1,88 @@
+//! The table of services: what is asked once per connection. Immutable.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use coracle_net::{Protocol, Route};
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+
+use crate::backends::Backends;
+use crate::compile::{Compiled, Memory, compile};
+use crate::world::service_of;
+
+/// The node for which a table is made.
+#[derive(Clone, Debug, Default)]
+pub struct Node {
+    pub name: String,
+    /// Addresses under which pods reach node ports.
+    pub addresses: Vec<IpAddr>,
+    /// Where this node reaches the API server, whatever the endpoints of `default/kubernetes` say.
+    pub api_server: Option<SocketAddr>,
+}
+
+/// Which endpoints serve which address.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    addresses: HashMap<(SocketAddr, Protocol), Arc<Backends>>,
+    node_ports: HashMap<(u16, Protocol), Arc<Backends>>,
+}
+
+/// The table that `node` needs for these services and their endpoints.
+pub fn table<'a>(
+    services: impl IntoIterator<Item = &'a Service>,
+    slices: impl IntoIterator<Item = &'a EndpointSlice>,
+    node: &Node,
+) -> Table {
+    let mut by_service: HashMap<_, Vec<&EndpointSlice>> = HashMap::new();
+    for slice in slices {
+        if let Some(service) = service_of(slice) {
+            by_service.entry(service).or_default().push(slice);
+        }
+    }
+    let (mut table, mut memory) = (Table::default(), Memory::default());
+    for service in services {
+        let key = coracle_client::Key::of(&service.metadata);
+        let slices = by_service.get(&key).map_or(&[][..], Vec::as_slice);
+        table.insert(&compile(service, slices, node, &mut memory));
+    }
+    table
+}
+
+impl Table {
+    /// The endpoint for a connection of `from` to a service's address.
+    pub fn route(&self, from: Option<IpAddr>, to: SocketAddr, protocol: Protocol, refused: &[SocketAddr]) -> Route {
+        match self.addresses.get(&(to, protocol)) {
+            Some(backends) => backends.choose(from, refused),
+            None => Route::NotService,
+        }
+    }
+
+    /// The endpoint for a connection of `client` that a node port accepted.
+    pub fn route_node_port(&self, client: IpAddr, port: u16, protocol: Protocol, refused: &[SocketAddr]) -> Route {
+        match self.node_ports.get(&(port, protocol)) {
+            Some(backends) => backends.choose(Some(client), refused),
+            None => Route::NotService,
+        }
+    }
+
+    /// The node ports of `protocol`, in no order.
+    pub fn node_ports(&self, protocol: Protocol) -> impl Iterator<Item = u16> {
+        self.node_ports.keys().filter(move |(_, of)| *of == protocol).map(|(port, _)| *port)
+    }
+
+    pub(crate) fn insert(&mut self, compiled: &Compiled) {
+        self.addresses.extend(compiled.addresses.iter().cloned());
+        self.node_ports.extend(compiled.node_ports.iter().cloned());
+    }
+
+    pub(crate) fn remove(&mut self, compiled: &Compiled) {
+        for (key, _) in &compiled.addresses {
+            self.addresses.remove(key);
+        }
+        for (key, _) in &compiled.node_ports {
+            self.node_ports.remove(key);
+        }
+    }
+}
