@@ -115,8 +115,8 @@ impl Watcher {
 /// All watchers, found by what they watch: an event looks only at those whose prefix it has.
 #[derive(Debug, Default)]
 pub(crate) struct Watchers {
-    /// By the length of the prefix, then by the prefix.
-    by_prefix: BTreeMap<usize, HashMap<Box<[u8]>, Vec<Arc<Watcher>>>>,
+    /// By the length of the prefix.
+    by_prefix: BTreeMap<usize, SameLength>,
     /// Marked, and not yet woken.
     to_wake: Vec<Arc<Watcher>>,
 }
@@ -163,6 +163,9 @@ impl Watchers {
         Marked(self.by_prefix.values().flat_map(HashMap::values).flatten().cloned().collect())
     }
 }
+
+/// Watchers by prefix.
+type SameLength = HashMap<Box<[u8]>, Vec<Arc<Watcher>>>;
 
 /// Watchers that have something to look at.
 pub(crate) struct Marked(Vec<Arc<Watcher>>);
