@@ -1,0 +1,86 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn service(namespace: &str, name: &str, spec: Value) -> Service {
+    let object = json!({"metadata": {"namespace": namespace, "name": name}, "spec": spec});
+    serde_json::from_value(object).unwrap()
+}
+
+fn slice(service: &str, endpoints: Value) -> EndpointSlice {
+    let metadata = json!({"namespace": "shop", "name": service, "labels": {SERVICE_NAME: service}});
+    serde_json::from_value(json!({"metadata": metadata, "addressType": "IPv4", "endpoints": endpoints})).unwrap()
+}
+
+fn zone() -> Zone {
+    let services = [
+        service("default", "kubernetes", json!({"clusterIP": "10.96.0.1"})),
+        service("shop", "web", json!({"clusterIP": "10.96.0.2", "clusterIPs": ["10.96.0.2", "fd00::2"]})),
+        service("shop", "db", json!({"clusterIP": "None"})),
+        service("shop", "idle", json!({"clusterIP": "None"})),
+        service("shop", "mail", json!({"type": "ExternalName", "externalName": "mail.example.com"})),
+        service("shop", "new", json!({})),
+    ];
+    let slices = [slice(
+        "db",
+        json!([
+            {"addresses": ["10.244.1.2"], "hostname": "db-0", "conditions": {"ready": true}},
+            {"addresses": ["10.244.1.3"], "hostname": "db-1", "conditions": {}},
+            {"addresses": ["10.244.1.4"], "hostname": "db-2", "conditions": {"ready": false}},
+        ]),
+    )];
+    Zone::new("Cluster.Local.", &services, &slices)
+}
+
+fn addresses(ips: &[&str]) -> Answer {
+    Answer::Addresses(ips.iter().map(|ip| ip.parse().unwrap()).collect())
+}
+
+#[test]
+fn a_services_name_may_be_cut_short() {
+    let zone = zone();
+    let web = addresses(&["10.96.0.2", "fd00::2"]);
+    for name in ["web", "web.shop", "Web.Shop.SVC", "web.shop.svc.cluster.local", "web.shop.svc.cluster.local."] {
+        assert_eq!(zone.resolve("shop", name), web, "{name}");
+    }
+    for name in ["web.shop", "web.shop.svc", "web.shop.svc.cluster.local"] {
+        assert_eq!(zone.resolve("default", name), web, "{name}");
+    }
+    assert_eq!(zone.resolve("shop", "kubernetes.default"), addresses(&["10.96.0.1"]));
+}
+
+#[test]
+fn a_headless_service_is_its_ready_endpoints() {
+    let zone = zone();
+    let Answer::Addresses(mut all) = zone.resolve("shop", "db") else { panic!("db is a service") };
+    all.sort();
+    assert_eq!(Answer::Addresses(all), addresses(&["10.244.1.2", "10.244.1.3"]));
+    assert_eq!(zone.resolve("shop", "db-1.db"), addresses(&["10.244.1.3"]));
+    assert_eq!(zone.resolve("default", "db-0.db.shop.svc.cluster.local"), addresses(&["10.244.1.2"]));
+    assert_eq!(zone.resolve("shop", "idle"), addresses(&[]));
+    assert_eq!(zone.resolve("shop", "db-2.db.shop.svc.cluster.local"), Answer::NoSuchName);
+}
+
+#[test]
+fn an_external_name_is_an_alias() {
+    assert_eq!(zone().resolve("shop", "mail"), Answer::Alias("mail.example.com.".into()));
+}
+
+#[test]
+fn a_pods_dashed_address_is_its_name() {
+    assert_eq!(zone().resolve("shop", "10-244-1-2.shop.pod"), addresses(&["10.244.1.2"]));
+    assert_eq!(zone().resolve("shop", "fd00--2.shop.pod.cluster.local"), addresses(&["fd00::2"]));
+    assert_eq!(zone().resolve("shop", "no-pod.shop.pod.cluster.local"), Answer::NoSuchName);
+}
+
+#[test]
+fn what_is_not_there_is_ours_only_below_the_domain() {
+    let zone = zone();
+    for name in ["nothing.shop.svc.cluster.local", "web.default.svc.cluster.local", "cluster.cluster.local."] {
+        assert_eq!(zone.resolve("shop", name), Answer::NoSuchName, "{name}");
+    }
+    for name in ["nothing", "example.com", "web.", "notcluster.local", "new", "a.b.c.d.e.f.example.com"] {
+        assert_eq!(zone.resolve("shop", name), Answer::NotOurs, "{name}");
+    }
+    assert_eq!(zone.resolve("shop", "cluster.local"), addresses(&[]));
+}
