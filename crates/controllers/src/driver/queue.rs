@@ -1,0 +1,198 @@
+//! The keys that wait for a look. It holds each key at most once, so its size is bounded by the number of objects.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::time::Duration;
+
+use coracle_client::Key;
+use coracle_stdx::Backoff;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+const RETRY_BASE: Duration = Duration::from_millis(5);
+const RETRY_MAX: Duration = Duration::from_secs(1000);
+
+/// A key that is asked for while it is being looked at is handed out again afterwards.
+pub(super) struct Queue {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    ready: VecDeque<Key>,
+    wanted: HashSet<Key>,
+    in_hand: HashSet<Key>,
+    later: BTreeSet<(Instant, Key)>,
+    due: HashMap<Key, Instant>,
+    failures: HashMap<Key, Backoff>,
+}
+
+impl Queue {
+    pub(super) fn new() -> Self {
+        Self { state: Mutex::default(), changed: Notify::new() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.state.lock().wanted.len()
+    }
+
+    pub(super) fn add(&self, key: Key) {
+        self.state.lock().want(key);
+        self.changed.notify_one();
+    }
+
+    /// Adds the key once `delay` has passed; of several delays the shortest counts.
+    pub(super) fn add_after(&self, key: Key, delay: Duration) {
+        self.state.lock().schedule(key, Instant::now() + delay);
+        self.changed.notify_one();
+    }
+
+    /// Waits for a key; it is in the caller's hand until [`Queue::done`]. Cancel-safe.
+    pub(super) async fn next(&self) -> Key {
+        loop {
+            let next_due = {
+                let mut state = self.state.lock();
+                state.promote(Instant::now());
+                if let Some(key) = state.take() {
+                    if !state.ready.is_empty() {
+                        self.changed.notify_one();
+                    }
+                    return key;
+                }
+                state.later.first().map(|(due, _)| *due)
+            };
+            match next_due {
+                Some(due) => drop(tokio::time::timeout_at(due, self.changed.notified()).await),
+                None => self.changed.notified().await,
+            }
+        }
+    }
+
+    pub(super) fn done(&self, key: &Key) {
+        let mut state = self.state.lock();
+        state.in_hand.remove(key);
+        if state.wanted.contains(key) {
+            state.ready.push_back(key.clone());
+            self.changed.notify_one();
+        }
+    }
+
+    pub(super) fn succeeded(&self, key: &Key) {
+        self.state.lock().failures.remove(key);
+    }
+
+    /// Adds the key again after a delay that grows with each failure in a row.
+    pub(super) fn failed(&self, key: &Key) {
+        let mut state = self.state.lock();
+        let backoff = state.failures.entry(key.clone()).or_insert(Backoff::new(RETRY_BASE, RETRY_MAX));
+        let delay = backoff.next_delay();
+        state.schedule(key.clone(), Instant::now() + delay);
+        self.changed.notify_one();
+    }
+}
+
+impl State {
+    fn want(&mut self, key: Key) {
+        if self.wanted.insert(key.clone()) && !self.in_hand.contains(&key) {
+            self.ready.push_back(key);
+        }
+    }
+
+    fn schedule(&mut self, key: Key, due: Instant) {
+        match self.due.get(&key) {
+            Some(known) if *known <= due => return,
+            Some(known) => {
+                self.later.remove(&(*known, key.clone()));
+            }
+            None => {}
+        }
+        self.due.insert(key.clone(), due);
+        self.later.insert((due, key));
+    }
+
+    fn promote(&mut self, now: Instant) {
+        while let Some((due, key)) = self.later.pop_first() {
+            if due > now {
+                self.later.insert((due, key));
+                break;
+            }
+            self.due.remove(&key);
+            self.want(key);
+        }
+    }
+
+    fn take(&mut self) -> Option<Key> {
+        let key = self.ready.pop_front()?;
+        self.wanted.remove(&key);
+        self.in_hand.insert(key.clone());
+        Some(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    fn key(name: &str) -> Key {
+        Key::cluster(name)
+    }
+
+    #[tokio::test]
+    async fn a_key_waits_once_however_often_it_is_added() {
+        let queue = Queue::new();
+        queue.add(key("a"));
+        queue.add(key("b"));
+        queue.add(key("a"));
+        assert_eq!((queue.next().await, queue.next().await), (key("a"), key("b")));
+        assert!(queue.next().now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_key_in_hand_is_not_handed_out_twice() {
+        let queue = Queue::new();
+        queue.add(key("a"));
+        let held = queue.next().await;
+        queue.add(key("a"));
+        assert!(queue.next().now_or_never().is_none());
+        queue.done(&held);
+        assert_eq!(queue.next().await, key("a"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_delay_a_key_more_and_more_until_it_succeeds() {
+        let queue = Queue::new();
+        let mut delays = Vec::new();
+        queue.add(key("a"));
+        for _ in 0..4 {
+            let started = Instant::now();
+            let held = queue.next().await;
+            delays.push(started.elapsed().as_millis());
+            queue.failed(&held);
+            queue.done(&held);
+        }
+        assert_eq!(delays, [0, 5, 10, 20]);
+        let held = queue.next().await;
+        queue.succeeded(&held);
+        queue.failed(&held);
+        queue.done(&held);
+        let started = Instant::now();
+        queue.next().await;
+        assert_eq!(started.elapsed().as_millis(), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_two_delays_the_shorter_counts() {
+        let queue = Queue::new();
+        queue.add_after(key("a"), Duration::from_secs(10));
+        queue.add_after(key("a"), Duration::from_secs(3));
+        queue.add_after(key("a"), Duration::from_secs(5));
+        let started = Instant::now();
+        let held = queue.next().await;
+        assert_eq!(started.elapsed().as_secs(), 3);
+        queue.done(&held);
+        assert!(queue.next().now_or_never().is_none());
+    }
+}

@@ -1,0 +1,50 @@
+//! What can go wrong while a loop acts. The driver retries; nothing else does.
+
+use coracle_client::Key;
+
+/// A step of a reconcile that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{step} {subject}")]
+    Api { step: &'static str, subject: Key, source: Box<kube::Error> },
+    #[error("{n_failed} of {n_all} deletions in namespace {namespace} failed")]
+    Deletions { namespace: String, n_failed: usize, n_all: usize },
+    #[error("discover the kinds of the API")]
+    Discovery(#[source] Box<kube::Error>),
+    #[error("{subject} is not there, or is another by now")]
+    Replaced { subject: Key },
+    #[error("no pod network is free for node {node}")]
+    NoPodNetwork { node: String },
+}
+
+impl Error {
+    /// Says at what a request failed.
+    pub(crate) fn at(step: &'static str, subject: Key) -> impl FnOnce(kube::Error) -> Self {
+        move |source| Self::Api { step, subject, source: Box::new(source) }
+    }
+
+    /// True when the world was newer than the cache: nothing is wrong, the next look will do.
+    pub(crate) fn is_stale(&self) -> bool {
+        match self {
+            Self::Api { source, .. } => coracle_client::is_conflict(source),
+            Self::Replaced { .. } => true,
+            Self::Deletions { .. } | Self::Discovery(_) | Self::NoPodNetwork { .. } => false,
+        }
+    }
+}
+
+/// Lets what is already so count as done.
+pub(crate) trait Tolerate<T> {
+    /// `None` when what was asked for does not exist any more.
+    fn unless_gone(self) -> kube::Result<Option<T>>;
+}
+
+impl<T> Tolerate<T> for kube::Result<T> {
+    fn unless_gone(self) -> kube::Result<Option<T>> {
+        match self {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if coracle_client::is_not_found(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}

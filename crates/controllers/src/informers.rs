@@ -1,0 +1,99 @@
+//! The caches that the loops share: one list and watch per kind. It never writes.
+
+use std::sync::Arc;
+
+use coracle_client::Informer;
+use coracle_stdx::Scope;
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Node, Pod, Service, ServiceAccount};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::{Api, Client, Resource};
+
+use crate::owners;
+
+/// Index by the uid of the managing owner.
+pub(crate) const BY_CONTROLLER: &str = "controller";
+/// Index by the pod's node.
+pub(crate) const BY_NODE: &str = "node";
+/// Index by the object's own uid.
+const BY_UID: &str = "uid";
+/// Index by namespace, of pods that no owner manages.
+const ORPHANS: &str = "orphans";
+/// Index of slices by namespace/service.
+pub(crate) const BY_SERVICE: &str = "service";
+
+pub(crate) const SERVICE_NAME: &str = "kubernetes.io/service-name";
+pub(crate) const NODE_LEASES: &str = "kube-node-lease";
+pub(crate) const ROOT_CA: &str = "kube-root-ca.crt";
+
+pub(crate) struct Informers {
+    pub(crate) pods: Informer<Pod>,
+    pub(crate) replica_sets: Informer<ReplicaSet>,
+    pub(crate) deployments: Informer<Deployment>,
+    pub(crate) services: Informer<Service>,
+    pub(crate) endpoint_slices: Informer<EndpointSlice>,
+    pub(crate) endpoints: Informer<Endpoints>,
+    pub(crate) nodes: Informer<Node>,
+    pub(crate) leases: Informer<Lease>,
+    pub(crate) namespaces: Informer<Namespace>,
+    pub(crate) service_accounts: Informer<ServiceAccount>,
+    pub(crate) root_cas: Informer<ConfigMap>,
+}
+
+impl Informers {
+    pub(crate) fn new(client: &Client) -> Self {
+        Self {
+            pods: Informer::new(Api::all(client.clone()))
+                .indexed(BY_CONTROLLER, |pod: &Pod| owners::controller_uid(&pod.metadata))
+                .indexed(BY_NODE, |pod: &Pod| pod.spec.iter().filter_map(|spec| spec.node_name.clone()).collect())
+                .indexed(BY_UID, |pod: &Pod| pod.metadata.uid.clone().into_iter().collect())
+                .indexed(ORPHANS, orphan),
+            replica_sets: Informer::new(Api::all(client.clone()))
+                .indexed(BY_CONTROLLER, |set: &ReplicaSet| owners::controller_uid(&set.metadata)),
+            deployments: Informer::new(Api::all(client.clone())),
+            services: Informer::new(Api::all(client.clone())),
+            endpoint_slices: Informer::new(Api::all(client.clone())).indexed(BY_SERVICE, service_of),
+            endpoints: Informer::new(Api::all(client.clone())),
+            nodes: Informer::new(Api::all(client.clone())),
+            leases: Informer::new(Api::namespaced(client.clone(), NODE_LEASES)),
+            namespaces: Informer::new(Api::all(client.clone())),
+            service_accounts: Informer::new(Api::all(client.clone())).fields("metadata.name=default"),
+            root_cas: Informer::new(Api::all(client.clone())).fields(format!("metadata.name={ROOT_CA}")),
+        }
+    }
+
+    pub(crate) fn start<E: Send + 'static>(&self, scope: &mut Scope<E>) {
+        self.pods.start(scope);
+        self.replica_sets.start(scope);
+        self.deployments.start(scope);
+        self.services.start(scope);
+        self.endpoint_slices.start(scope);
+        self.endpoints.start(scope);
+        self.nodes.start(scope);
+        self.leases.start(scope);
+        self.namespaces.start(scope);
+        self.service_accounts.start(scope);
+        self.root_cas.start(scope);
+    }
+
+    /// Pods of one namespace that no owner manages.
+    pub(crate) fn orphan_pods(&self, namespace: &str) -> Vec<Arc<Pod>> {
+        self.pods.by_index(ORPHANS, namespace)
+    }
+
+    pub(crate) fn pod_by_uid(&self, uid: &str) -> Option<Arc<Pod>> {
+        self.pods.by_index(BY_UID, uid).pop()
+    }
+}
+
+fn orphan(pod: &Pod) -> Vec<String> {
+    let is_managed = owners::controller_of(&pod.metadata).is_some();
+    pod.metadata.namespace.clone().filter(|_| !is_managed).into_iter().collect()
+}
+
+fn service_of(slice: &EndpointSlice) -> Vec<String> {
+    let meta = slice.meta();
+    let name = meta.labels.as_ref().and_then(|labels| labels.get(SERVICE_NAME));
+    name.map(|name| format!("{}/{name}", meta.namespace.as_deref().unwrap_or_default())).into_iter().collect()
+}
