@@ -6,6 +6,13 @@ use serde_json::{Value, json};
 use crate::kind::Kind;
 
 mod age;
+pub(crate) mod apps;
+pub(crate) mod core;
+pub(crate) mod events;
+mod headings;
+pub(crate) mod network;
+pub(crate) mod node;
+pub(crate) mod pod;
 mod table;
 
 pub use age::human_duration;
@@ -30,32 +37,36 @@ pub struct Columns {
     pub headings: Vec<Column>,
     /// The cells of one object, as many as there are headings.
     pub cells: fn(&Value, Timestamp) -> Vec<Value>,
+    /// What a client may show of a row as a whole: that its pod has ended.
+    pub conditions: fn(&Value) -> Value,
+}
+
+impl Columns {
+    fn of(kind: &str, cells: fn(&Value, Timestamp) -> Vec<Value>) -> Self {
+        Self { headings: headings::of(kind), cells, conditions: |_| Value::Null }
+    }
 }
 
 impl Default for Columns {
-    /// Name and age.
+    /// Name and time of creation.
     fn default() -> Self {
-        let created_at = Column { name: "Created At".to_owned(), column_type: "date".to_owned(), ..Column::name() };
         Self {
-            headings: vec![Column::name(), Column { format: String::new(), ..created_at }],
-            cells: |object, _| vec![json!(crate::kind::name_of(object)), object["metadata"]["creationTimestamp"].clone()],
+            headings: headings::of(""),
+            cells: |object, _| vec![name(object), object["metadata"]["creationTimestamp"].clone()],
+            conditions: |_| Value::Null,
         }
     }
 }
 
 impl Column {
-    fn name() -> Self {
-        Self {
-            name: "Name".to_owned(),
-            column_type: "string".to_owned(),
-            format: "name".to_owned(),
-            description: String::new(),
-            priority: 0,
-        }
-    }
-
     fn to_json(&self) -> Value {
-        json!({"name": self.name, "type": self.column_type, "format": self.format, "description": self.description, "priority": self.priority})
+        json!({
+            "name": self.name,
+            "type": self.column_type,
+            "format": self.format,
+            "description": self.description,
+            "priority": self.priority,
+        })
     }
 }
 
@@ -63,3 +74,50 @@ impl Column {
 pub fn cells(kind: &Kind, object: &Value, now: Timestamp) -> Vec<Value> {
     (kind.columns.cells)(object, now)
 }
+
+const NONE: &str = "<none>";
+
+fn name(object: &Value) -> Value {
+    json!(crate::kind::name_of(object))
+}
+
+/// How long ago the object was made.
+fn age(object: &Value, now: Timestamp) -> Value {
+    json!(age::since(&object["metadata"]["creationTimestamp"], now))
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn number(value: &Value) -> i64 {
+    value.as_i64().unwrap_or_default()
+}
+
+/// `text`, or what stands for nothing.
+fn or_none(text: &str) -> Value {
+    json!(if text.is_empty() { NONE } else { text })
+}
+
+/// `a=b,c=d`, or what stands for nothing.
+fn labels(labels: &Value) -> Value {
+    let pairs = labels.as_object().into_iter().flatten().map(|(key, value)| format!("{key}={}", text(value)));
+    or_none(&pairs.collect::<Vec<_>>().join(","))
+}
+
+fn count(map: &Value) -> usize {
+    map.as_object().map_or(0, serde_json::Map::len)
+}
+
+/// The first few of a list, and how many more there are.
+fn first_few(items: &[String], nothing: &str) -> String {
+    const SHOWN_MAX: usize = 3;
+    match items.len() {
+        0 => nothing.to_owned(),
+        n if n > SHOWN_MAX => format!("{} + {} more...", items[..SHOWN_MAX].join(","), n - SHOWN_MAX),
+        _ => items.join(","),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ use crate::validation::FieldError;
 mod meta;
 mod parts;
 
+pub(crate) use meta::drop_null;
 pub use meta::{generation_of, name_of, namespace_of, uid_of};
 pub use parts::{Part, Subresource};
 
@@ -35,6 +36,10 @@ pub struct Kind {
     pub conversion: Option<Conversion>,
     /// When `metadata.generation` grows.
     pub generation: Generation,
+    /// A creation may bring a status (nodes).
+    pub status_on_create: bool,
+    /// The status that a new object has; none at all when this is none.
+    pub empty_status: Option<Value>,
     /// Deletion waits for somebody to confirm it (pods).
     pub graceful: bool,
     /// PUT of a missing object creates it.
@@ -169,12 +174,11 @@ impl Kind {
         (self.hooks.defaults)(object);
     }
 
-    /// Drops what a creation may not set and begins the generation. Metadata that the server owns (uid, times) is the caller's part.
+    /// Drops what a creation may not set and begins the generation. The name is known by now; what else of the metadata
+    /// the server owns (uid, times) is the caller's part.
     pub fn prepare_create(&self, object: &mut Value) {
-        if let Some(fields) = object.as_object_mut()
-            && self.isolates_status()
-        {
-            fields.remove("status");
+        if self.isolates_status() && !self.status_on_create {
+            meta::replace(object, "status", self.empty_status.as_ref());
         }
         meta::begin_generation(self.generation, object);
         (self.hooks.prepare_create)(object);

@@ -7,9 +7,9 @@ use crate::kind::{Generation, Hooks, Kind, SelectableField, Subresource};
 
 mod apps;
 mod coordination;
-mod core;
+pub mod core;
 mod discovery;
-mod events;
+pub(crate) mod events;
 
 static ALL: LazyLock<Vec<Kind>> = LazyLock::new(|| {
     let rows = [core::rows(), apps::rows(), coordination::rows(), discovery::rows(), events::rows()];
@@ -58,6 +58,8 @@ fn row(group: &str, version: &str, kind: &str, plural: &str) -> Kind {
         storage: format!("/registry/{storage_group}/{plural}"),
         conversion: None,
         generation: Generation::None,
+        status_on_create: false,
+        empty_status: None,
         graceful: false,
         create_on_update: false,
         unconditional_update: true,

@@ -39,7 +39,12 @@ pub struct TableOptions<'a> {
 }
 
 /// A table of `objects`. `metadata` is the list's own: resourceVersion, continue, remainingItemCount.
-pub fn table<'o>(kind: &Kind, objects: impl IntoIterator<Item = &'o Value>, metadata: Value, options: TableOptions<'_>) -> Value {
+pub fn table<'o>(
+    kind: &Kind,
+    objects: impl IntoIterator<Item = &'o Value>,
+    metadata: Value,
+    options: TableOptions<'_>,
+) -> Value {
     let rows: Vec<Value> = objects.into_iter().map(|object| row(kind, object, options)).collect();
     let headings = if options.no_headers {
         Value::Null
@@ -57,13 +62,17 @@ pub fn table<'o>(kind: &Kind, objects: impl IntoIterator<Item = &'o Value>, meta
 
 /// One row.
 pub fn row(kind: &Kind, object: &Value, options: TableOptions<'_>) -> Value {
-    let cells = cells(kind, object, options.now);
-    let object = match options.include_object {
+    let mut row = json!({"cells": cells(kind, object, options.now)});
+    let conditions = (kind.columns.conditions)(object);
+    if !conditions.is_null() {
+        row["conditions"] = conditions;
+    }
+    row["object"] = match options.include_object {
         IncludeObject::None => Value::Null,
         IncludeObject::Metadata => partial(object, options.version),
         IncludeObject::Object => object.clone(),
     };
-    json!({"cells": cells, "object": object})
+    row
 }
 
 /// An object's metadata alone.
@@ -75,5 +84,10 @@ pub fn partial(object: &Value, version: &str) -> Value {
 /// The metadata of many objects.
 pub fn partial_list<'o>(objects: impl IntoIterator<Item = &'o Value>, metadata: Value, version: &str) -> Value {
     let items: Vec<Value> = objects.into_iter().map(|object| partial(object, version)).collect();
-    json!({"kind": "PartialObjectMetadataList", "apiVersion": format!("meta.k8s.io/{version}"), "metadata": metadata, "items": items})
+    json!({
+        "kind": "PartialObjectMetadataList",
+        "apiVersion": format!("meta.k8s.io/{version}"),
+        "metadata": metadata,
+        "items": items,
+    })
 }

@@ -60,3 +60,21 @@ fn drop_generation(object: &mut Value) {
         metadata.remove("generation");
     }
 }
+
+/// A field that is null is a field that is absent.
+pub(crate) fn drop_null(object: &mut Value, field: &str) {
+    if object[field].is_null()
+        && let Some(fields) = object.as_object_mut()
+    {
+        fields.remove(field);
+    }
+}
+
+/// Sets `field`, or removes it.
+pub(super) fn replace(object: &mut Value, field: &str, value: Option<&Value>) {
+    let Some(fields) = object.as_object_mut() else { return };
+    match value {
+        Some(value) => fields.insert(field.to_owned(), value.clone()),
+        None => fields.remove(field),
+    };
+}

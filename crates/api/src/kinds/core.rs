@@ -1,9 +1,14 @@
 //! The kinds of the core group.
 
+use serde_json::json;
+
 use super::{fields, other, part, row, status, strings};
-use crate::kind::{Generation, Kind};
+use crate::kind::{Generation, Hooks, Kind};
+use crate::{columns, defaults, names, validation};
 
 mod fields_of;
+mod prepare;
+pub mod qos;
 
 pub(super) fn rows() -> Vec<Kind> {
     vec![
@@ -21,7 +26,14 @@ pub(super) fn rows() -> Vec<Kind> {
 }
 
 fn config_map() -> Kind {
-    Kind { short_names: strings(&["cm"]), ..row("", "v1", "ConfigMap", "configmaps") }
+    Kind { short_names: strings(&["cm"]), 
+        columns: columns::core::config_map(),
+        hooks: Hooks {
+            validate: validation::config::config_map,
+            validate_update: validation::config::config_map_update,
+            ..Hooks::default()
+        },
+        ..row("", "v1", "ConfigMap", "configmaps") }
 }
 
 fn endpoints() -> Kind {
@@ -29,6 +41,14 @@ fn endpoints() -> Kind {
         short_names: strings(&["ep"]),
         create_on_update: true,
         singular: "endpoints".to_owned(),
+        
+        columns: columns::network::endpoints(),
+        hooks: Hooks {
+            defaults: defaults::network::endpoints,
+            validate: validation::slices::endpoints_object,
+            validate_update: validation::slices::endpoints_update,
+            ..Hooks::default()
+        },
         ..row("", "v1", "Endpoints", "endpoints")
     }
 }
@@ -40,6 +60,17 @@ fn namespace() -> Kind {
         verbs: strings(&["create", "delete", "get", "list", "patch", "update", "watch"]),
         subresources: vec![part("Namespace", "", "finalize", &["update"]), status("Namespace", "")],
         fields: fields(&[("status.phase", fields_of::phase), ("name", fields_of::name)]),
+        
+        columns: columns::core::namespace(),
+        hooks: Hooks {
+            defaults: defaults::core::namespace,
+            prepare_create: prepare::namespace_create,
+            prepare_update: prepare::namespace_update,
+            validate: validation::namespaces::namespace,
+            validate_update: validation::namespaces::namespace_update,
+            validate_name: names::dns_label_name,
+            ..Hooks::default()
+        },
         ..row("", "v1", "Namespace", "namespaces")
     }
 }
@@ -53,6 +84,15 @@ fn node() -> Kind {
             status("Node", ""),
         ],
         fields: fields(&[("spec.unschedulable", fields_of::unschedulable)]),
+        
+        columns: columns::node::node(),
+        hooks: Hooks {
+            defaults: defaults::core::node,
+            validate: validation::nodes::node,
+            validate_update: validation::nodes::node_update,
+            ..Hooks::default()
+        },
+        status_on_create: true,
         ..row("", "v1", "Node", "nodes")
     }
 }
@@ -65,6 +105,16 @@ fn pod() -> Kind {
         generation: Generation::Spec,
         subresources: pod_subresources(),
         fields: fields(fields_of::POD),
+        
+        columns: columns::pod::pod(),
+        hooks: Hooks {
+            defaults: defaults::pod::pod,
+            prepare_create: prepare::pod_create,
+            prepare_update: prepare::pod_update,
+            validate: validation::pod::validate,
+            validate_update: validation::pod::validate_update,
+            ..Hooks::default()
+        },
         ..row("", "v1", "Pod", "pods")
     }
 }
@@ -86,17 +136,35 @@ fn pod_subresources() -> Vec<crate::kind::Subresource> {
 }
 
 fn pod_template() -> Kind {
-    Kind { generation: Generation::Content, ..row("", "v1", "PodTemplate", "podtemplates") }
+    Kind { generation: Generation::Content, 
+        columns: columns::apps::pod_template(),
+        hooks: Hooks {
+            defaults: defaults::apps::pod_template,
+            validate: validation::apps::pod_template,
+            validate_update: |new, _, _| validation::apps::pod_template(new),
+            ..Hooks::default()
+        },
+        ..row("", "v1", "PodTemplate", "podtemplates") }
 }
 
 fn secret() -> Kind {
-    Kind { fields: fields(&[("type", fields_of::secret_type)]), ..row("", "v1", "Secret", "secrets") }
+    Kind { fields: fields(&[("type", fields_of::secret_type)]), 
+        columns: columns::core::secret(),
+        hooks: Hooks {
+            defaults: defaults::core::secret,
+            validate: validation::config::secret,
+            validate_update: validation::config::secret_update,
+            ..Hooks::default()
+        },
+        ..row("", "v1", "Secret", "secrets") }
 }
 
 fn service_account() -> Kind {
     Kind {
         short_names: strings(&["sa"]),
         subresources: vec![other("token", "authentication.k8s.io", "v1", "TokenRequest", &["create"])],
+        
+        columns: columns::core::service_account(),
         ..row("", "v1", "ServiceAccount", "serviceaccounts")
     }
 }
@@ -111,6 +179,18 @@ fn service() -> Kind {
             status("Service", ""),
         ],
         fields: fields(&[("spec.clusterIP", fields_of::cluster_ip), ("spec.type", fields_of::service_type)]),
+        
+        columns: columns::network::service(),
+        hooks: Hooks {
+            defaults: defaults::network::service,
+            prepare_create: prepare::service_create,
+            prepare_update: prepare::service_update,
+            validate: validation::services::service,
+            validate_update: validation::services::service_update,
+            validate_name: names::dns_label_name,
+            ..Hooks::default()
+        },
+        empty_status: Some(json!({"loadBalancer": {}})),
         ..row("", "v1", "Service", "services")
     }
 }

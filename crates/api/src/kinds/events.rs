@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::{fields, row, strings};
-use crate::kind::{Conversion, Kind};
+use crate::kind::{Conversion, Hooks, Kind};
+use crate::{columns, validation};
 
 /// How the two groups name the same fields.
 const NAMES: [(&str, &str); 7] = [
@@ -33,6 +34,12 @@ pub(super) fn core() -> Kind {
             ("source", |e| source(&e["source"]["component"], &e["reportingComponent"])),
             ("type", |e| text(&e["type"])),
         ]),
+        columns: columns::events::core(),
+        hooks: Hooks {
+            validate: validation::events::core,
+            validate_update: validation::events::core_update,
+            ..Hooks::default()
+        },
         ..row("", "v1", "Event", "events")
     }
 }
@@ -56,6 +63,12 @@ pub(super) fn rows() -> Vec<Kind> {
             ("reportingController", |e| text(&e["reportingController"])),
             ("type", |e| text(&e["type"])),
         ]),
+        columns: columns::events::own_group(),
+        hooks: Hooks {
+            validate: validation::events::own_group,
+            validate_update: validation::events::own_group_update,
+            ..Hooks::default()
+        },
         ..row("events.k8s.io", "v1", "Event", "events")
     }]
 }
@@ -69,7 +82,7 @@ fn source(component: &Value, reporting: &Value) -> String {
     if component.is_empty() { text(reporting) } else { component }
 }
 
-fn to_storage(event: &mut Value) {
+pub(crate) fn to_storage(event: &mut Value) {
     rename(event, "v1", |(core, events)| (events, core));
 }
 

@@ -1,6 +1,10 @@
 //! DNS labels and subdomains (RFC 1123 and RFC 1035).
 
-use super::{DNS_LABEL_MAX, DNS_SUBDOMAIN_MAX, regex_message, too_long};
+use super::{DNS_LABEL_MAX, DNS_SUBDOMAIN_MAX, regex_message};
+
+fn too_long(max: usize) -> String {
+    format!("must be no more than {max} characters")
+}
 
 const LABEL: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
 const LABEL_MESSAGE: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character";

@@ -64,7 +64,7 @@ pub fn label_value(text: &str) -> Vec<String> {
 pub fn config_map_key(text: &str) -> Vec<String> {
     let mut problems = Vec::new();
     if text.len() > DNS_SUBDOMAIN_MAX {
-        problems.push(too_long(DNS_SUBDOMAIN_MAX));
+        problems.push(format!("must be no more than {DNS_SUBDOMAIN_MAX} characters"));
     }
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) {
         let message = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'";

@@ -108,6 +108,23 @@ impl FieldError {
         Self::new(ErrorType::NotSupported, field, Some(value), &detail)
     }
 
+    /// As [`Self::not_supported`], for a structure whose fields Go prints in the order of their declaration.
+    pub(crate) fn not_supported_in_order(
+        field: impl Into<String>,
+        value: &Value,
+        order: &[&str],
+        supported: &[&str],
+    ) -> Self {
+        let plain = Self::not_supported(field, &Value::from(0), supported);
+        Self { message: plain.message.replacen(": 0", &format!(": {}", ordered_json(value, order)), 1), ..plain }
+    }
+
+    /// As [`Self::duplicate`], for a structure whose fields Go prints in the order of their declaration.
+    pub(crate) fn duplicate_in_order(field: impl Into<String>, value: &Value, order: &[&str]) -> Self {
+        let message = format!("{}: {}", ErrorType::Duplicate.words(), ordered_json(value, order));
+        Self { error_type: ErrorType::Duplicate, field: field.into(), message }
+    }
+
     pub fn forbidden(field: impl Into<String>, detail: &str) -> Self {
         Self::new(ErrorType::Forbidden, field, None, detail)
     }
@@ -144,6 +161,11 @@ pub fn aggregate(errors: &[FieldError]) -> String {
         [only] => only.clone(),
         several => format!("[{}]", several.join(", ")),
     }
+}
+
+fn ordered_json(value: &Value, order: &[&str]) -> String {
+    let field = |name: &&str| format!("{}:{}", Value::from(*name), go_json(value.get(*name).unwrap_or(&Value::Null)));
+    format!("{{{}}}", order.iter().map(field).collect::<Vec<_>>().join(","))
 }
 
 fn go_value(value: &Value) -> String {

@@ -1,0 +1,68 @@
+//! Pods: how they begin, and what their endpoints change.
+
+use serde_json::{Value, json};
+
+use super::qos;
+use crate::kind::{Part, drop_null};
+
+pub(in super::super) fn pod_create(pod: &mut Value) {
+    pod["status"] = json!({"phase": "Pending", "qosClass": qos::class(pod)});
+    if pod["spec"]["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty()) {
+        let message = "Scheduling is blocked due to non-empty scheduling gates";
+        pod["status"]["conditions"] = json!([{
+            "type": "PodScheduled", "status": "False", "lastProbeTime": null, "lastTransitionTime": null,
+            "reason": "SchedulingGated", "message": message,
+        }]);
+    }
+    drop_null(pod, "spec");
+}
+
+pub(in super::super) fn pod_update(new: &mut Value, old: &Value, part: Part) {
+    match part {
+        Part::Status => {
+            for field in ["deletionTimestamp", "ownerReferences"] {
+                new["metadata"][field] = old["metadata"][field].clone();
+                drop_null(&mut new["metadata"], field);
+            }
+            if new["status"]["qosClass"].is_null() && !old["status"]["qosClass"].is_null() {
+                new["status"]["qosClass"] = old["status"]["qosClass"].clone();
+            }
+        }
+        Part::EphemeralContainers => only_spec_field(new, old, "ephemeralContainers"),
+        Part::Resize => only_resources(new, old),
+        Part::Object | Part::Finalize => {}
+    }
+}
+
+/// Everything but one field of the spec is as it was.
+fn only_spec_field(new: &mut Value, old: &Value, field: &str) {
+    let wanted = new["spec"][field].take();
+    restore(new, old);
+    new["spec"][field] = wanted;
+    drop_null(&mut new["spec"], field);
+}
+
+/// Everything but the resources of containers is as it was.
+fn only_resources(new: &mut Value, old: &Value) {
+    let wanted = new["spec"].take();
+    restore(new, old);
+    for list in ["containers", "initContainers"] {
+        let containers = new["spec"].get_mut(list).and_then(Value::as_array_mut);
+        for container in containers.into_iter().flatten() {
+            let asked = wanted[list].as_array().into_iter().flatten().find(|c| c["name"] == container["name"]);
+            let Some(asked) = asked else { continue };
+            for field in ["resources", "resizePolicy"] {
+                container[field] = asked[field].clone();
+                drop_null(container, field);
+            }
+        }
+    }
+}
+
+fn restore(new: &mut Value, old: &Value) {
+    new["spec"] = old["spec"].clone();
+    for field in ["labels", "annotations", "finalizers", "ownerReferences"] {
+        new["metadata"][field] = old["metadata"][field].clone();
+        drop_null(&mut new["metadata"], field);
+    }
+}

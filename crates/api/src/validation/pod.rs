@@ -1,0 +1,197 @@
+//! Pods and pod templates.
+
+use serde_json::Value;
+
+use super::container::{self, Pod};
+use super::{Cursor, Errors, FieldError, affinity, common, metadata, pod_update, resources, scheduling, security, volumes};
+use crate::kind::{Part, name_of};
+use crate::names;
+
+const NAMESERVERS_MAX: usize = 3;
+const SEARCHES_MAX: usize = 32;
+const SEARCH_CHARACTERS_MAX: usize = 2048;
+const DNS_POLICIES: [&str; 4] = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
+
+/// A new pod.
+pub(crate) fn validate(pod: &Value) -> Vec<FieldError> {
+    let (root, mut errors) = (Cursor::root(pod), Vec::new());
+    let at = root.field("spec");
+    spec(at, name_of(pod), &mut errors);
+    if at.field("ephemeralContainers").len() > 0 {
+        errors.push(at.field("ephemeralContainers").forbidden("cannot be set on create"));
+    }
+    if at.field("schedulingGates").len() > 0 && !at.field("nodeName").str().is_empty() {
+        errors.push(at.field("nodeName").forbidden("cannot be set until all schedulingGates have been cleared"));
+    }
+    errors
+}
+
+/// A change of a pod.
+pub(crate) fn validate_update(new: &Value, old: &Value, part: Part) -> Vec<FieldError> {
+    pod_update::validate(new, old, part)
+}
+
+/// The pod that a workload makes copies of. `at` is `template`.
+pub(crate) fn template(at: Cursor<'_, '_>, errors: &mut Errors) {
+    let metadata = at.field("metadata");
+    common::labels(at.with("labels", metadata.get("labels")), errors);
+    metadata::annotations(at.with("annotations", metadata.get("annotations")), errors);
+    let spec = at.field("spec");
+    self::spec(spec, "", errors);
+    if spec.field("ephemeralContainers").len() > 0 {
+        errors.push(spec.field("ephemeralContainers").forbidden("ephemeral containers not allowed in pod template"));
+    }
+}
+
+/// A pod's spec, in upstream's order.
+pub(super) fn spec(at: Cursor<'_, '_>, name: &str, errors: &mut Errors) {
+    let volumes = volumes::volumes(at.field("volumes"), name, errors);
+    let claims: Vec<&str> = resource_claims(at.field("resourceClaims"), errors);
+    let pod = Pod { volumes: &volumes, claims: &claims, host_network: at.field("hostNetwork").bool() };
+    container::all(at, &pod, errors);
+    pod_resources(at, errors);
+    common::one_of(at.field("restartPolicy"), &["Always", "OnFailure", "Never"], errors);
+    common::one_of(at.field("dnsPolicy"), &DNS_POLICIES, errors);
+    common::labels(at.field("nodeSelector"), errors);
+    security::pod(at, errors);
+    for secret in at.field("imagePullSecrets").items() {
+        common::required(secret.field("name"), errors);
+    }
+    affinity::affinity(at.field("affinity"), errors);
+    dns(at, errors);
+    scheduling::readiness_gates(at.field("readinessGates"), errors);
+    scheduling::gates(at.field("schedulingGates"), errors);
+    scheduling::spread(at.field("topologySpreadConstraints"), errors);
+    names_of_others(at, errors);
+    deadline(at, errors);
+    host_names(at, errors);
+    scheduling::tolerations(at.field("tolerations"), errors);
+    host_aliases(at.field("hostAliases"), errors);
+    common::optional_text(at.field("priorityClassName"), names::dns_subdomain, errors);
+    common::optional_text(at.field("runtimeClassName"), names::dns_subdomain, errors);
+    let preemption = at.field("preemptionPolicy");
+    common::optional_one_of(preemption, &["Never", "PreemptLowerPriority"], errors);
+    os(at, errors);
+}
+
+fn resource_claims<'v>(at: Cursor<'_, 'v>, errors: &mut Errors) -> Vec<&'v str> {
+    let mut names: Vec<&str> = Vec::new();
+    for claim in at.items() {
+        let name = claim.field("name");
+        common::required_text(name, names::dns_label, errors);
+        if names.contains(&name.str()) {
+            errors.push(name.duplicate());
+        }
+        names.push(name.str());
+    }
+    names
+}
+
+fn pod_resources(at: Cursor<'_, '_>, errors: &mut Errors) {
+    if at.field("resources").is_set() {
+        resources::requirements(at.field("resources"), &[], errors);
+    }
+    let overhead = at.field("overhead");
+    for (_, amount) in overhead.entries() {
+        resources::quantity(amount, errors);
+    }
+}
+
+fn names_of_others(at: Cursor<'_, '_>, errors: &mut Errors) {
+    common::optional_text(at.field("serviceAccountName"), names::dns_subdomain, errors);
+    common::optional_text(at.field("nodeName"), names::dns_subdomain, errors);
+}
+
+fn deadline(at: Cursor<'_, '_>, errors: &mut Errors) {
+    let seconds = at.field("activeDeadlineSeconds");
+    if seconds.is_set() && !(1..=i64::from(i32::MAX)).contains(&seconds.int()) {
+        errors.push(seconds.invalid("must be between 1 and 2147483647, inclusive"));
+    }
+}
+
+fn host_names(at: Cursor<'_, '_>, errors: &mut Errors) {
+    common::optional_text(at.field("hostname"), names::dns_label, errors);
+    common::optional_text(at.field("subdomain"), names::dns_label, errors);
+    let other = at.field("hostnameOverride");
+    common::optional_text(other, names::dns_subdomain, errors);
+    if !other.str().is_empty() && at.field("hostNetwork").bool() {
+        errors.push(other.forbidden("may not be specified when hostNetwork is true"));
+    }
+    if !other.str().is_empty() && at.get("setHostnameAsFQDN").as_bool().unwrap_or_default() {
+        errors.push(other.forbidden("may not be specified when setHostnameAsFQDN is true"));
+    }
+}
+
+fn host_aliases(at: Cursor<'_, '_>, errors: &mut Errors) {
+    for alias in at.items() {
+        common::ip(alias.field("ip"), errors);
+        for name in alias.field("hostnames").items() {
+            common::text(name, names::dns_subdomain, errors);
+        }
+    }
+}
+
+fn dns(spec: Cursor<'_, '_>, errors: &mut Errors) {
+    let at = spec.field("dnsConfig");
+    let servers = at.field("nameservers");
+    if spec.field("dnsPolicy").str() == "None" {
+        if !at.is_set() {
+            errors.push(at.required("must provide `dnsConfig` when `dnsPolicy` is None"));
+            return;
+        }
+        if servers.len() == 0 {
+            errors.push(servers.required("must provide at least one DNS nameserver when `dnsPolicy` is None"));
+            return;
+        }
+    }
+    if servers.len() > NAMESERVERS_MAX {
+        errors.push(servers.invalid(&format!("must not have more than {NAMESERVERS_MAX} nameservers")));
+    }
+    for server in servers.items() {
+        common::ip(server, errors);
+    }
+    searches(at.field("searches"), errors);
+    for option in at.field("options").items() {
+        if option.field("name").str().is_empty() {
+            errors.push(option.required("must not be empty"));
+        }
+    }
+}
+
+fn searches(at: Cursor<'_, '_>, errors: &mut Errors) {
+    if at.len() > SEARCHES_MAX {
+        errors.push(at.invalid(&format!("must not have more than {SEARCHES_MAX} search paths")));
+    }
+    let characters = at.items().map(|s| s.str().len() + 1).sum::<usize>().saturating_sub(1);
+    if characters > SEARCH_CHARACTERS_MAX {
+        let detail = format!("must not have more than {SEARCH_CHARACTERS_MAX} characters (including spaces) in the search list");
+        errors.push(at.invalid(&detail));
+    }
+    for search in at.items() {
+        let name = search.str().strip_suffix('.').unwrap_or(search.str());
+        if search.str() != "." {
+            errors.extend(names::dns_subdomain(name).iter().map(|problem| search.invalid(problem)));
+        }
+    }
+}
+
+/// Fields that a pod for Windows cannot have.
+fn os(spec: Cursor<'_, '_>, errors: &mut Errors) {
+    let os = spec.field("os");
+    if !os.is_set() {
+        return;
+    }
+    let name = os.field("name").str();
+    if name.is_empty() {
+        errors.push(os.field("name").required("cannot be empty"));
+    } else if !["linux", "windows"].contains(&name) {
+        errors.push(FieldError::not_supported(os.path(), &name.into(), &["linux", "windows"]));
+    }
+    if name == "windows" {
+        for field in ["hostPID", "hostIPC", "shareProcessNamespace"] {
+            if spec.field(field).bool() {
+                errors.push(spec.field(field).forbidden("cannot be set for a windows pod"));
+            }
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! `LabelSelector` objects.
+
+use super::{Cursor, Errors, common};
+use crate::names;
+
+/// A selector in the field of an object that is no template.
+pub(crate) fn label_selector(at: Cursor<'_, '_>, errors: &mut Errors) {
+    common::labels(at.field("matchLabels"), errors);
+    for expression in at.field("matchExpressions").items() {
+        requirement(expression, errors);
+    }
+}
+
+fn requirement(at: Cursor<'_, '_>, errors: &mut Errors) {
+    let values = at.field("values");
+    match at.field("operator").str() {
+        "In" | "NotIn" if values.len() == 0 => {
+            errors.push(values.required("must be specified when `operator` is 'In' or 'NotIn'"));
+        }
+        "Exists" | "DoesNotExist" if values.len() > 0 => {
+            errors.push(values.forbidden("may not be specified when `operator` is 'Exists' or 'DoesNotExist'"));
+        }
+        "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
+        _ => errors.push(at.field("operator").invalid_str("not a valid selector operator")),
+    }
+    common::text(at.field("key"), names::qualified_name, errors);
+    for value in values.items() {
+        common::text(value, names::label_value, errors);
+    }
+}

@@ -1,0 +1,127 @@
+//! What a real server says to the same objects.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::kind::Part;
+use crate::kinds;
+
+/// The message of the `Status` that the object gets, after defaults; empty when it is valid.
+fn said(mut object: Value) -> String {
+    let kind = kind_of(&object);
+    if kind.namespaced && object["metadata"]["namespace"].is_null() {
+        object["metadata"]["namespace"] = json!("ns");
+    }
+    kind.default(&mut object);
+    kind.prepare_create(&mut object);
+    text(&kind.validate(&object))
+}
+
+fn kind_of(object: &Value) -> &'static crate::kind::Kind {
+    let text = |field: &str| object[field].as_str().expect("apiVersion and kind are given").to_owned();
+    kinds::by_api_version(&text("apiVersion"), &text("kind")).expect("a built-in kind")
+}
+
+fn text(errors: &[FieldError]) -> String {
+    if errors.is_empty() { String::new() } else { aggregate(errors) }
+}
+
+fn pod(spec: Value) -> Value {
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec})
+}
+
+fn container(fields: Value) -> Value {
+    let mut container = json!({"name": "c", "image": "c"});
+    for (name, value) in fields.as_object().into_iter().flatten() {
+        container[name] = value.clone();
+    }
+    pod(json!({"containers": [container]}))
+}
+
+#[test]
+fn a_valid_object_of_every_kind_is_valid() {
+    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "c"}]}});
+    let selector = json!({"matchLabels": {"a": "b"}});
+    let objects = [
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "b"}}),
+        json!({"apiVersion": "v1", "kind": "Secret", "stringData": {"a": "b"}}),
+        json!({"apiVersion": "v1", "kind": "ServiceAccount"}),
+        json!({"apiVersion": "v1", "kind": "Namespace"}),
+        json!({"apiVersion": "v1", "kind": "Node", "spec": {"podCIDRs": ["10.244.0.0/24"]}}),
+        json!({"apiVersion": "v1", "kind": "Service", "spec": {"ports": [{"port": 80}]}}),
+        json!({"apiVersion": "v1", "kind": "Endpoints", "subsets": [{"addresses": [{"ip": "10.244.0.1"}], "ports": [{"port": 80}]}]}),
+        json!({"apiVersion": "v1", "kind": "Event", "involvedObject": {"namespace": "ns"}}),
+        json!({"apiVersion": "v1", "kind": "PodTemplate", "template": template}),
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"selector": selector, "template": template}}),
+        json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "spec": {"selector": selector, "template": template}}),
+        json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "spec": {"leaseDurationSeconds": 40}}),
+        json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4", "endpoints": [{"addresses": ["10.244.0.1"]}]}),
+        pod(json!({"containers": [{"name": "c", "image": "c"}]})),
+    ];
+    for mut object in objects {
+        object["metadata"] = json!({"name": "a"});
+        assert_eq!(said(object.clone()), "", "{object}");
+    }
+}
+
+#[test]
+fn containers_are_told_what_is_wrong_with_them() {
+    let table = [
+        (json!({"image": ""}), "spec.containers[0].image: Required value"),
+        (json!({"image": " a "}), "spec.containers[0].image: Invalid value: \" a \": must not have leading or trailing whitespace"),
+        (json!({"imagePullPolicy": "Sometimes"}), "spec.containers[0].imagePullPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"IfNotPresent\", \"Never\""),
+        (json!({"ports": [{"containerPort": 65536}]}), "spec.containers[0].ports[0].containerPort: Invalid value: 65536: must be between 1 and 65535, inclusive"),
+        (json!({"env": [{"name": "a=b"}]}), "spec.containers[0].env[0].name: Invalid value: \"a=b\": a valid environment variable name must consist only of printable ASCII characters other than '='"),
+        (json!({"livenessProbe": {}}), "spec.containers[0].livenessProbe: Required value: must specify a handler type"),
+        (json!({"volumeMounts": [{"name": "none", "mountPath": "/a"}]}), "spec.containers[0].volumeMounts[0].name: Not found: \"none\""),
+        (json!({"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}}), "spec.containers[0].resources.requests: Invalid value: \"2\": must be less than or equal to cpu limit of 1"),
+    ];
+    for (fields, message) in table {
+        assert_eq!(said(container(fields)), message);
+    }
+}
+
+#[test]
+fn a_workload_selects_the_pods_that_it_makes() {
+    let deployment = |labels: Value, selector: Value| {
+        said(json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": {"selector": selector,
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "c"}]}}}}))
+    };
+    assert_eq!(
+        deployment(json!({"app": "other"}), json!({"matchLabels": {"app": "a"}})),
+        "spec.template.metadata.labels: Invalid value: {\"app\":\"other\"}: `selector` does not match template `labels`"
+    );
+    assert_eq!(
+        deployment(json!({"app": "a"}), json!({"matchLabels": {"app": "a"}, "matchExpressions": [{"key": "app", "operator": "In"}]})),
+        "[spec.selector.matchExpressions[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn', spec.selector: Invalid value: {\"matchExpressions\":[{\"key\":\"app\",\"operator\":\"In\"}],\"matchLabels\":{\"app\":\"a\"}}: invalid label selector]"
+    );
+}
+
+#[test]
+fn a_running_pod_changes_only_where_it_may() {
+    let kind = kind_of(&pod(json!({})));
+    let mut old = container(json!({}));
+    old["metadata"]["namespace"] = json!("ns");
+    kind.default(&mut old);
+    kind.prepare_create(&mut old);
+    let change = |edit: fn(&mut Value)| {
+        let mut new = old.clone();
+        edit(&mut new);
+        kind.prepare_update(&mut new, &old, Part::Object);
+        text(&kind.validate_update(&new, &old, Part::Object))
+    };
+    assert_eq!(change(|pod| pod["spec"]["containers"][0]["image"] = json!("other")), "");
+    assert_eq!(change(|pod| pod["spec"]["tolerations"] = json!([{"operator": "Exists"}])), "");
+    assert!(change(|pod| pod["spec"]["hostname"] = json!("h")).starts_with("spec: Forbidden: pod updates may not change"));
+    assert!(change(|pod| pod["spec"]["containers"] = json!([])).contains("may not add or remove containers"));
+    assert_eq!(change(|pod| pod["metadata"]["name"] = json!("q")), "metadata.name: Invalid value: \"q\": field is immutable");
+}
+
+#[test]
+fn an_immutable_config_map_stays_as_it_is() {
+    let old = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "ns"}, "data": {"a": "b"}, "immutable": true});
+    let mut new = old.clone();
+    new["data"]["a"] = json!("c");
+    let errors = kind_of(&old).validate_update(&new, &old, Part::Object);
+    assert_eq!(text(&errors), "data: Forbidden: field is immutable when `immutable` is set");
+}
