@@ -1,0 +1,1 @@
+//! Push, pull and the protocol, against a registry in this process.
