@@ -1,3 +1,6 @@
 //! The node agent: pods run as wasm sandboxes.
 
+pub mod environment;
 pub mod lifecycle;
+pub mod objects;
+pub mod volumes;
