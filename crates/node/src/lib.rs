@@ -2,5 +2,6 @@
 
 pub mod environment;
 pub mod lifecycle;
+pub mod logs;
 pub mod objects;
 pub mod volumes;
