@@ -3,17 +3,17 @@
 use bytes::{Bytes, BytesMut};
 use http::header::ACCEPT;
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 
 use crate::digest::Hasher;
 use crate::manifest::{
     DOCKER_LIST, MANIFEST_BYTES_MAX, MANIFEST_TYPES, OCI_INDEX, WASM_CONFIG, WASM_LAYER, WASM_LAYER_OLD,
 };
-use crate::transport::full;
+use crate::transport::{collect, full};
 use crate::{Body, ContentStore, Descriptor, Digest, Error, Manifest, Reference, Transport};
 
 /// What a registry's refusal may say at most.
-const MESSAGE_BYTES_MAX: usize = 64 << 10;
+const MESSAGE_BYTES_MAX: u64 = 64 << 10;
 
 /// A wasm image as its registry describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,14 +117,10 @@ async fn manifest(transport: &dyn Transport, reference: &Reference, wanted: &str
         return Err(Error::NotFound { reference: reference.clone() });
     }
     let body = expect(&step, response, StatusCode::OK).await?.into_body();
-    let bytes_max = usize::try_from(MANIFEST_BYTES_MAX).unwrap_or(usize::MAX);
-    let bytes = match Limited::new(body, bytes_max).collect().await {
-        Ok(bytes) => bytes.to_bytes(),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            return Err(Error::TooLarge { what: format!("manifest of {reference}"), bytes_max: MANIFEST_BYTES_MAX });
-        }
-        Err(source) => return Err(Error::Transport { step, source }),
-    };
+    let bytes = collect(body, MANIFEST_BYTES_MAX).await;
+    let bytes = bytes.map_err(|source| Error::Transport { step: step.clone(), source })?;
+    let too_large = || Error::TooLarge { what: format!("manifest of {reference}"), bytes_max: MANIFEST_BYTES_MAX };
+    let bytes = bytes.ok_or_else(too_large)?;
     let malformed = |error| Error::Malformed { step, what: format!("no manifest: {error}") };
     let manifest = serde_json::from_slice(&bytes).map_err(malformed)?;
     Ok((Digest::of(&bytes), manifest))
@@ -146,8 +142,7 @@ pub(crate) async fn expect(
     if status == expected {
         return Ok(response);
     }
-    let body = Limited::new(response.into_body(), MESSAGE_BYTES_MAX).collect().await;
-    let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let body = collect(response.into_body(), MESSAGE_BYTES_MAX).await.ok().flatten().unwrap_or_default();
     Err(Error::Refused { step: step.into(), status, message: message(&body) })
 }
 

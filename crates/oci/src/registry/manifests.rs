@@ -3,7 +3,6 @@
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderName, Response, StatusCode};
-use http_body_util::{BodyExt, Limited};
 
 use super::blobs::remove;
 use super::problem::{Code, Problem};
@@ -12,7 +11,7 @@ use super::route::TagOrDigest;
 use super::{DOCKER_CONTENT_DIGEST, Inner, created, empty, set};
 use crate::durable::blocking;
 use crate::manifest::{DOCKER_LIST, MANIFEST_TYPES, OCI_INDEX};
-use crate::transport::full;
+use crate::transport::{collect, full};
 use crate::{Body, Digest, Error, Manifest};
 
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
@@ -62,8 +61,9 @@ impl Inner {
         let declared = head.headers.get(CONTENT_TYPE).and_then(|declared| declared.to_str().ok());
         let declared = declared.map(|declared| declared.split(';').next().unwrap_or_default().trim().to_owned());
         let bytes_max = self.limits.manifest_bytes_max;
-        let body = Limited::new(body, usize::try_from(bytes_max).unwrap_or(usize::MAX));
-        let bytes = body.collect().await.map_err(|error| body_problem(error, bytes_max))?.to_bytes();
+        let broken = |error| Problem::new(Code::ManifestInvalid, format!("the body broke off: {error}"));
+        let bytes = collect(body, bytes_max).await.map_err(broken)?;
+        let bytes = bytes.ok_or(Error::TooLarge { what: "manifest".into(), bytes_max })?;
         let (manifest, media_type) = check(&bytes, declared)?;
         let digest = Digest::of(&bytes);
         let tag = match reference {
@@ -124,13 +124,6 @@ impl Inner {
         .await?;
         Ok(empty(StatusCode::ACCEPTED))
     }
-}
-
-fn body_problem(error: crate::BoxError, bytes_max: u64) -> Problem {
-    if error.is::<http_body_util::LengthLimitError>() {
-        return Error::TooLarge { what: "manifest".into(), bytes_max }.into();
-    }
-    Problem::new(Code::ManifestInvalid, format!("the body broke off: {error}"))
 }
 
 /// Reads a manifest, and its media type: the header's and its own, which must not differ.
