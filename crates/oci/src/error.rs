@@ -23,9 +23,9 @@ pub enum Error {
     #[error("not a WebAssembly module or component: {found}")]
     NotWasm { found: String },
     #[error("{reference} is not a WebAssembly image: it is {found}")]
-    NotWasmImage { reference: Reference, found: String },
+    NotWasmImage { reference: Box<Reference>, found: String },
     #[error("{reference}: not found")]
-    NotFound { reference: Reference },
+    NotFound { reference: Box<Reference> },
     /// The registry answered, and said no.
     #[error("{step}: registry answered {status}: {message}")]
     Refused { step: String, status: http::StatusCode, message: String },

@@ -43,7 +43,7 @@ pub async fn resolve(transport: &dyn Transport, reference: &Reference) -> Result
     };
     match wasm_layer(&manifest) {
         Some(layer) => Ok(Image { reference: reference.clone(), digest, layer: layer.clone() }),
-        None => Err(Error::NotWasmImage { reference: reference.clone(), found: describe(&manifest) }),
+        None => Err(Error::NotWasmImage { reference: Box::new(reference.clone()), found: describe(&manifest) }),
     }
 }
 
@@ -114,7 +114,7 @@ async fn manifest(transport: &dyn Transport, reference: &Reference, wanted: &str
     let path = format!("/v2/{}/manifests/{wanted}", reference.repository);
     let response = get(transport, &step, &path, &MANIFEST_TYPES.join(", ")).await?;
     if response.status() == StatusCode::NOT_FOUND {
-        return Err(Error::NotFound { reference: reference.clone() });
+        return Err(Error::NotFound { reference: Box::new(reference.clone()) });
     }
     let body = expect(&step, response, StatusCode::OK).await?.into_body();
     let bytes = collect(body, MANIFEST_BYTES_MAX).await;

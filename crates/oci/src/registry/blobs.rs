@@ -2,7 +2,7 @@
 
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
 use http::request::Parts;
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 
 use super::problem::{Code, Problem};
 use super::range::{Wanted, wanted};
@@ -71,9 +71,7 @@ async fn part(blob: Blob, status: StatusCode, start: u64, len: u64) -> Result<Re
 }
 
 fn outside(size: u64) -> Problem {
-    let mut headers = HeaderMap::new();
-    if let Ok(range) = format!("bytes */{size}").try_into() {
-        headers.insert(CONTENT_RANGE, range);
-    }
-    Problem::new(Code::RangeInvalid, "range lies outside the blob").with_headers(headers)
+    let range = HeaderValue::try_from(format!("bytes */{size}"));
+    let header = range.map(|range| (CONTENT_RANGE, range));
+    Problem::new(Code::RangeInvalid, "range lies outside the blob").with_headers(header)
 }

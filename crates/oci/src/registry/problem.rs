@@ -1,6 +1,6 @@
 //! The protocol's errors: a code, a status and a body. No other place makes them.
 
-use http::{Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::json;
 use tracing::error;
 
@@ -74,12 +74,12 @@ pub(super) struct Problem {
     message: String,
     detail: serde_json::Value,
     /// Headers that the answer has beside.
-    headers: http::HeaderMap,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Problem {
     pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), detail: serde_json::Value::Null, headers: http::HeaderMap::new() }
+        Self { code, message: message.into(), detail: serde_json::Value::Null, headers: Vec::new() }
     }
 
     /// What exactly it is about.
@@ -87,16 +87,14 @@ impl Problem {
         Self { detail: json!(detail), ..self }
     }
 
-    pub(super) fn with_headers(self, headers: http::HeaderMap) -> Self {
-        Self { headers, ..self }
+    pub(super) fn with_headers(self, headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>) -> Self {
+        Self { headers: headers.into_iter().collect(), ..self }
     }
 
     pub(super) fn into_response(self) -> Response<Body> {
         let error = json!({ "code": self.code.name(), "message": self.message, "detail": self.detail });
         let mut response = super::json(self.code.status(), &json!({ "errors": [error] }));
-        for (name, value) in &self.headers {
-            response.headers_mut().insert(name, value.clone());
-        }
+        response.headers_mut().extend(self.headers);
         response
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::header::{CONTENT_RANGE, LOCATION, RANGE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
@@ -172,10 +172,8 @@ impl Inner {
         let start = writer.len();
         let range = header.to_str().ok().and_then(range::chunk);
         let Some(range) = range.filter(|range| range.start == start) else {
-            let mut headers = HeaderMap::new();
-            headers.extend(progress_headers(name, id, start));
             let message = format!("the chunk must begin at byte {start}");
-            return Err(Problem::new(Code::RangeInvalid, message).with_headers(headers));
+            return Err(Problem::new(Code::RangeInvalid, message).with_headers(progress_headers(name, id, start)));
         };
         self.take(writer, body).await?;
         if writer.len() == range.end {
