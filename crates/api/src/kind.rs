@@ -42,6 +42,8 @@ pub struct Kind {
     pub empty_status: Option<Value>,
     /// Deletion waits for somebody to confirm it (pods).
     pub graceful: bool,
+    /// The answer to a deletion is the object, and not a `Status`.
+    pub returns_deleted: bool,
     /// PUT of a missing object creates it.
     pub create_on_update: bool,
     /// PUT without resourceVersion overwrites what is there.
@@ -179,6 +181,9 @@ impl Kind {
     pub fn prepare_create(&self, object: &mut Value) {
         if self.isolates_status() && !self.status_on_create {
             meta::replace(object, "status", self.empty_status.as_ref());
+        }
+        if !self.namespaced {
+            meta::drop_namespace(object);
         }
         meta::begin_generation(self.generation, object);
         (self.hooks.prepare_create)(object);

@@ -61,6 +61,7 @@ fn row(group: &str, version: &str, kind: &str, plural: &str) -> Kind {
         status_on_create: false,
         empty_status: None,
         graceful: false,
+        returns_deleted: false,
         create_on_update: false,
         unconditional_update: true,
         columns: Columns::default(),

@@ -167,7 +167,6 @@ impl Quantity {
             exponent += 3;
         }
         match format {
-            Format::DecimalExponent if exponent == 0 => write!(f, "{mantissa}"),
             Format::DecimalExponent => write!(f, "{mantissa}e{exponent}"),
             Format::DecimalSi | Format::BinarySi => {
                 let suffix = DECIMAL.iter().find(|(e, _)| *e == exponent).map_or("", |(_, suffix)| suffix);

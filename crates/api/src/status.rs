@@ -173,6 +173,12 @@ impl Status {
         Self::failure(406, "NotAcceptable", message)
     }
 
+    /// 406: none of the media types that the client accepts is served here, where these are.
+    pub fn no_representation(served: &str) -> Self {
+        let message = format!("406: Not Acceptable\n\nAvailable representations: {served}");
+        Self::failure(406, "NotAcceptable", message).with(Details::default())
+    }
+
     /// 415: the body is in none of the media types that are read.
     pub fn unsupported_media_type(accepted: &str) -> Self {
         let message = format!("the body of the request was in an unknown format - accepted media types include: {accepted}");

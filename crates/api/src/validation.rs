@@ -27,6 +27,7 @@ mod volume_sources;
 mod volumes;
 
 pub(crate) use cursor::Cursor;
+pub(crate) use error::declared_json;
 pub use error::{ErrorType, FieldError, aggregate, go_quote};
 
 /// Errors in the order in which they were found.

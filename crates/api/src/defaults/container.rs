@@ -39,6 +39,7 @@ fn is_latest(image: &str) -> bool {
 fn env(variable: &mut Object) {
     let Some(source) = child(variable, "valueFrom") else { return };
     child(source, "fieldRef").into_iter().for_each(field_ref);
+    child(source, "resourceFieldRef").into_iter().for_each(resource_field_ref);
     if let Some(file) = child(source, "fileKeyRef") {
         fill(file, "optional", false);
     }
@@ -46,6 +47,10 @@ fn env(variable: &mut Object) {
 
 pub(super) fn field_ref(reference: &mut Object) {
     fill_text(reference, "apiVersion", "v1");
+}
+
+pub(super) fn resource_field_ref(reference: &mut Object) {
+    fill(reference, "divisor", "0");
 }
 
 fn probe(probe: &mut Object) {

@@ -7,6 +7,7 @@ use super::{Object, fill, fill_text, items, make, text};
 const AFFINITY_SECONDS: i64 = 3 * 60 * 60;
 
 pub(crate) fn service(object: &mut Value) {
+    ingress_modes(object);
     let Some(spec) = object.as_object_mut().and_then(|o| make(o, "spec")) else { return };
     fill_text(spec, "sessionAffinity", "None");
     affinity(spec);
@@ -21,6 +22,15 @@ pub(crate) fn service(object: &mut Value) {
     }
     if kind == "LoadBalancer" {
         fill(spec, "allocateLoadBalancerNodePorts", true);
+    }
+}
+
+/// An address of a load balancer is reached as it is, unless it says otherwise.
+fn ingress_modes(object: &mut Value) {
+    let balancer = object.get_mut("status").and_then(|status| status.get_mut("loadBalancer"));
+    let Some(balancer) = balancer.and_then(Value::as_object_mut) else { return };
+    for point in items(balancer, "ingress").filter(|point| !text(point, "ip").is_empty()) {
+        fill(point, "ipMode", "VIP");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::container::field_ref;
+use super::container::{field_ref, resource_field_ref};
 use super::{Object, child, fill, fill_text, items};
 
 /// Readable by all, writable by the owner.
@@ -33,7 +33,10 @@ pub(super) fn defaults(volume: &mut Object) {
 }
 
 fn downward(source: &mut Object) {
-    items(source, "items").for_each(|item| child(item, "fieldRef").into_iter().for_each(field_ref));
+    for item in items(source, "items") {
+        child(item, "fieldRef").into_iter().for_each(field_ref);
+        child(item, "resourceFieldRef").into_iter().for_each(resource_field_ref);
+    }
 }
 
 fn projection(source: &mut Object) {

@@ -55,6 +55,13 @@ fn set_generation(object: &mut Value, generation: i64) {
     object["metadata"]["generation"] = json!(generation);
 }
 
+/// Objects without a namespace are forgiven for naming one.
+pub(super) fn drop_namespace(object: &mut Value) {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("namespace");
+    }
+}
+
 fn drop_generation(object: &mut Value) {
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("generation");

@@ -71,6 +71,7 @@ fn namespace() -> Kind {
             validate_name: names::dns_label_name,
             ..Hooks::default()
         },
+        returns_deleted: true,
         ..row("", "v1", "Namespace", "namespaces")
     }
 }
@@ -115,6 +116,7 @@ fn pod() -> Kind {
             validate_update: validation::pod::validate_update,
             ..Hooks::default()
         },
+        returns_deleted: true,
         ..row("", "v1", "Pod", "pods")
     }
 }
@@ -144,6 +146,7 @@ fn pod_template() -> Kind {
             validate_update: |new, _, _| validation::apps::pod_template(new),
             ..Hooks::default()
         },
+        returns_deleted: true,
         ..row("", "v1", "PodTemplate", "podtemplates") }
 }
 
@@ -165,6 +168,7 @@ fn service_account() -> Kind {
         subresources: vec![other("token", "authentication.k8s.io", "v1", "TokenRequest", &["create"])],
         
         columns: columns::core::service_account(),
+        returns_deleted: true,
         ..row("", "v1", "ServiceAccount", "serviceaccounts")
     }
 }
@@ -191,6 +195,7 @@ fn service() -> Kind {
             ..Hooks::default()
         },
         empty_status: Some(json!({"loadBalancer": {}})),
+        returns_deleted: true,
         ..row("", "v1", "Service", "services")
     }
 }

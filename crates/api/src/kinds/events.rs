@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{fields, row, strings};
 use crate::kind::{Conversion, Hooks, Kind};
-use crate::{columns, validation};
+use crate::{columns, names, validation};
 
 /// How the two groups name the same fields.
 const NAMES: [(&str, &str); 7] = [
@@ -36,6 +36,7 @@ pub(super) fn core() -> Kind {
         ]),
         columns: columns::events::core(),
         hooks: Hooks {
+            validate_name: names::path_segment,
             validate: validation::events::core,
             validate_update: validation::events::core_update,
             ..Hooks::default()

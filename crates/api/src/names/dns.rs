@@ -76,6 +76,25 @@ pub fn dns_subdomain(text: &str) -> Vec<String> {
     problems
 }
 
+/// A subdomain whose labels may also hold underscores, as the names of services in DNS do.
+pub fn dns_subdomain_relaxed(text: &str) -> Vec<String> {
+    const RELAXED: &str = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
+    const MESSAGE: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character";
+    let is_relaxed = |label: &str| {
+        let label = label.strip_prefix('_').unwrap_or(label);
+        !label.starts_with('_') && !label.ends_with('_') && is_label(&label.replace('_', "-"))
+    };
+    let mut problems = Vec::new();
+    if text.len() > DNS_SUBDOMAIN_MAX {
+        problems.push(too_long(DNS_SUBDOMAIN_MAX));
+    }
+    if !text.split('.').all(is_relaxed) {
+        let regex = format!("{RELAXED}(\\.{RELAXED})*");
+        problems.push(regex_message(MESSAGE, &regex, &["example.com"]));
+    }
+    problems
+}
+
 /// A subdomain after `*.`.
 pub fn wildcard_subdomain(text: &str) -> Vec<String> {
     let mut problems = Vec::new();

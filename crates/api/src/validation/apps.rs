@@ -27,8 +27,14 @@ pub(crate) fn deployment_update(new: &Value, old: &Value, part: Part) -> Vec<Fie
     }
     let mut errors = deployment(new);
     let root = Cursor::root(new);
-    common::immutable(root.field("spec").field("selector"), &old["spec"]["selector"], &mut errors);
+    same_selector(root.field("spec"), old, &mut errors);
     errors
+}
+
+fn same_selector(spec: Cursor<'_, '_>, old: &Value, errors: &mut Errors) {
+    if spec.get("selector") != &old["spec"]["selector"] {
+        errors.push(selectors::invalid(spec.field("selector"), "field is immutable"));
+    }
 }
 
 fn deployment_status(new: &Value, old: &Value) -> Vec<FieldError> {
@@ -73,10 +79,10 @@ fn selector(spec: Cursor<'_, '_>, errors: &mut Errors) -> bool {
     selectors::label_selector(at, errors);
     let empty = at.field("matchLabels").len() + at.field("matchExpressions").len() == 0;
     if empty {
-        errors.push(at.invalid("empty selector is invalid for deployment"));
+        errors.push(selectors::invalid(at, "empty selector is invalid for deployment"));
     }
     if crate::selector::from_label_selector(at.value()).is_err() {
-        errors.push(at.invalid("invalid label selector"));
+        errors.push(selectors::invalid(at, "invalid label selector"));
         return true;
     }
     false
@@ -181,7 +187,7 @@ pub(crate) fn replica_set_update(new: &Value, old: &Value, part: Part) -> Vec<Fi
     }
     let mut errors = replica_set(new);
     let root = Cursor::root(new);
-    common::immutable(root.field("spec").field("selector"), &old["spec"]["selector"], &mut errors);
+    same_selector(root.field("spec"), old, &mut errors);
     errors
 }
 

@@ -108,6 +108,12 @@ impl FieldError {
         Self::new(ErrorType::NotSupported, field, Some(value), &detail)
     }
 
+    /// As [`Self::invalid`], for a structure whose fields Go prints in the order of their declaration.
+    pub(crate) fn invalid_in_order(field: impl Into<String>, printed: &str, detail: &str) -> Self {
+        let message = format!("{}: {printed}: {detail}", ErrorType::Invalid.words());
+        Self { error_type: ErrorType::Invalid, field: field.into(), message }
+    }
+
     /// As [`Self::not_supported`], for a structure whose fields Go prints in the order of their declaration.
     pub(crate) fn not_supported_in_order(
         field: impl Into<String>,
@@ -166,6 +172,12 @@ pub fn aggregate(errors: &[FieldError]) -> String {
 fn ordered_json(value: &Value, order: &[&str]) -> String {
     let field = |name: &&str| format!("{}:{}", Value::from(*name), go_json(value.get(*name).unwrap_or(&Value::Null)));
     format!("{{{}}}", order.iter().map(field).collect::<Vec<_>>().join(","))
+}
+
+/// The fields that are there, in the order of their declaration.
+pub(crate) fn declared_json(value: &Value, order: &[&str]) -> String {
+    let given: Vec<&str> = order.iter().copied().filter(|name| value.get(name).is_some()).collect();
+    ordered_json(value, &given)
 }
 
 fn go_value(value: &Value) -> String {

@@ -28,6 +28,10 @@ pub(crate) fn own_group(event: &Value) -> Vec<FieldError> {
         errors.push(root.field("eventTime").required(""));
     }
     modern(root, "reportingController", "note", &mut errors);
+    let kind = root.field("type");
+    if !["Normal", "Warning"].contains(&kind.str()) {
+        errors.push(kind.invalid_str(&format!("has invalid value: {}", kind.str())));
+    }
     errors
 }
 
@@ -52,10 +56,6 @@ fn modern(root: Cursor<'_, '_>, controller: &str, note: &str, errors: &mut Error
     bounded(root.field("action"), NAME_MAX, true, errors);
     bounded(root.field("reason"), NAME_MAX, true, errors);
     bounded(root.field(note), TEXT_MAX, false, errors);
-    let kind = root.field("type");
-    if !kind.str().is_empty() && !["Normal", "Warning"].contains(&kind.str()) {
-        errors.push(kind.invalid("has invalid value: "));
-    }
     let series = root.field("series");
     if series.is_set() {
         if series.field("count").int() < 2 {

@@ -3,12 +3,14 @@
 use serde_json::Value;
 
 use super::common::labels;
-use super::{Cursor, Errors, FieldError, common};
+use super::{Cursor, Errors, FieldError, common, declared_json};
 use crate::kind::Kind;
 use crate::names;
 
 /// Keys and values together.
 const ANNOTATIONS_MAX: usize = 256 * 1024;
+/// How Go declares a reference.
+const OWNER_FIELDS: [&str; 6] = ["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"];
 /// Finalizers without a domain that have always been there.
 const STANDARD_FINALIZERS: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
 
@@ -53,11 +55,15 @@ fn not_negative_generation(metadata: Cursor<'_, '_>, errors: &mut Errors) {
 
 /// What is checked on every write.
 fn common(metadata: Cursor<'_, '_>, errors: &mut Errors) {
+    keys(metadata, errors);
+    finalizers(metadata.field("finalizers"), errors);
+    managed_fields(metadata.field("managedFields"), errors);
+}
+
+fn keys(metadata: Cursor<'_, '_>, errors: &mut Errors) {
     labels(metadata.field("labels"), errors);
     annotations(metadata.field("annotations"), errors);
     owners(metadata.field("ownerReferences"), errors);
-    finalizers(metadata.field("finalizers"), errors);
-    managed_fields(metadata.field("managedFields"), errors);
 }
 
 pub(super) fn annotations(at: Cursor<'_, '_>, errors: &mut Errors) {
@@ -82,7 +88,9 @@ fn owners(at: Cursor<'_, '_>, errors: &mut Errors) {
         let named = format!("{}/{}", reference.field("kind").str(), reference.field("name").str());
         if let Some(first) = &controller {
             let detail = "Only one reference can have Controller set to true";
-            errors.push(at.invalid(&format!("{detail}. Found \"true\" in references for {first} and {named}")));
+            let detail = format!("{detail}. Found \"true\" in references for {first} and {named}");
+            let printed: Vec<String> = at.items().map(|r| declared_json(r.value(), &OWNER_FIELDS)).collect();
+            errors.push(FieldError::invalid_in_order(at.path(), &format!("[{}]", printed.join(",")), &detail));
         }
         controller.get_or_insert(named);
     }
@@ -92,6 +100,7 @@ fn owners(at: Cursor<'_, '_>, errors: &mut Errors) {
 fn owner(list: Cursor<'_, '_>, reference: Cursor<'_, '_>, errors: &mut Errors) {
     let api_version = reference.field("apiVersion").str();
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let version = if version.contains('/') { "" } else { version };
     let missing = |field: &str, detail: &str| list.with(field, reference.get(field)).invalid_str(detail);
     if version.is_empty() {
         errors.push(missing("apiVersion", "version must not be empty"));
@@ -104,7 +113,8 @@ fn owner(list: Cursor<'_, '_>, reference: Cursor<'_, '_>, errors: &mut Errors) {
     let kind = reference.field("kind").str();
     if group.is_empty() && kind == "Event" && version == "v1" {
         let detail = "/v1, Kind=Event is disallowed from being an owner";
-        errors.push(list.invalid_value(reference.value().clone(), detail));
+        let printed = declared_json(reference.value(), &OWNER_FIELDS);
+        errors.push(FieldError::invalid_in_order(list.path(), &printed, detail));
     }
 }
 
@@ -160,20 +170,29 @@ pub fn field_manager(field: &str, manager: &str) -> Vec<FieldError> {
     errors
 }
 
-/// A change of metadata.
+/// A change of metadata. Upstream checks most of it twice, labels and annotations four times, and counts every time.
 pub fn validate_update(_kind: &Kind, new: &Value, old: &Value) -> Vec<FieldError> {
     let (root, mut errors) = (Cursor::root(new), Vec::new());
     let metadata = root.field("metadata");
-    let before = &old["metadata"];
+    for _ in 0..2 {
+        change(metadata, &old["metadata"], &mut errors);
+        common(metadata, &mut errors);
+    }
+    if !errors.is_empty() {
+        keys(metadata, &mut errors);
+        keys(metadata, &mut errors);
+    }
+    errors
+}
+
+fn change(metadata: Cursor<'_, '_>, before: &Value, errors: &mut Errors) {
     if metadata.get("generation").as_i64().unwrap_or_default() < before["generation"].as_i64().unwrap_or_default() {
         errors.push(metadata.field("generation").invalid("must not be decremented"));
     }
     for field in ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
-        common::immutable(metadata.field(field), &before[field], &mut errors);
+        common::immutable(metadata.field(field), &before[field], errors);
     }
-    common(metadata, &mut errors);
-    new_finalizers(metadata, before, &mut errors);
-    errors
+    new_finalizers(metadata, before, errors);
 }
 
 /// Nothing more is waited for once an object is being deleted.

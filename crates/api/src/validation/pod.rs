@@ -54,9 +54,6 @@ pub(super) fn spec(at: Cursor<'_, '_>, name: &str, errors: &mut Errors) {
     common::one_of(at.field("dnsPolicy"), &DNS_POLICIES, errors);
     common::labels(at.field("nodeSelector"), errors);
     security::pod(at, errors);
-    for secret in at.field("imagePullSecrets").items() {
-        common::required(secret.field("name"), errors);
-    }
     affinity::affinity(at.field("affinity"), errors);
     dns(at, errors);
     scheduling::readiness_gates(at.field("readinessGates"), errors);
@@ -170,7 +167,7 @@ fn searches(at: Cursor<'_, '_>, errors: &mut Errors) {
     for search in at.items() {
         let name = search.str().strip_suffix('.').unwrap_or(search.str());
         if search.str() != "." {
-            errors.extend(names::dns_subdomain(name).iter().map(|problem| search.invalid(problem)));
+            errors.extend(names::dns_subdomain_relaxed(name).iter().map(|problem| search.invalid(problem)));
         }
     }
 }

@@ -26,6 +26,7 @@ fn object(new: &Value, old: &Value, errors: &mut Errors) {
     if !same_length(spec, before, "containers", errors) || !same_length(spec, before, "initContainers", errors) {
         return;
     }
+    images(spec, errors);
     deadline(spec.field("activeDeadlineSeconds"), &before["activeDeadlineSeconds"], errors);
     tolerations(spec.field("tolerations"), &before["tolerations"], errors);
     gates(spec.field("schedulingGates"), &before["schedulingGates"], errors);
@@ -46,6 +47,15 @@ fn same_length(spec: Cursor<'_, '_>, before: &Value, list: &str, errors: &mut Er
     }
     errors.push(at.forbidden("pod updates may not add or remove containers"));
     false
+}
+
+/// Upstream asks for an image twice, and counts both.
+fn images(spec: Cursor<'_, '_>, errors: &mut Errors) {
+    for list in ["containers", "initContainers"] {
+        for container in spec.field(list).items() {
+            common::required(container.field("image"), errors);
+        }
+    }
 }
 
 /// It may be set, and made shorter.
@@ -149,7 +159,7 @@ fn ephemeral(new: &Value, old: &Value, errors: &mut Errors) {
     for before in old["spec"]["ephemeralContainers"].as_array().into_iter().flatten() {
         let name = before["name"].as_str().unwrap_or_default();
         match at.items().find(|container| container.field("name").str() == name) {
-            None => errors.push(at.forbidden(&format!("existing ephemeral containers \"{name}\" may not be removed"))),
+            None => errors.push(at.forbidden(&format!("existing ephemeral containers \"{name}\" may not be removed\n"))),
             Some(now) if now.value() != before => {
                 errors.push(at.forbidden(&format!("existing ephemeral containers \"{name}\" may not be changed")));
             }

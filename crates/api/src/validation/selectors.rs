@@ -1,6 +1,6 @@
 //! `LabelSelector` objects.
 
-use super::{Cursor, Errors, common};
+use super::{Cursor, Errors, FieldError, common, declared_json};
 use crate::names;
 
 /// A selector in the field of an object that is no template.
@@ -9,6 +9,11 @@ pub(crate) fn label_selector(at: Cursor<'_, '_>, errors: &mut Errors) {
     for expression in at.field("matchExpressions").items() {
         requirement(expression, errors);
     }
+}
+
+/// An error about a selector as a whole.
+pub(super) fn invalid(at: Cursor<'_, '_>, detail: &str) -> FieldError {
+    FieldError::invalid_in_order(at.path(), &declared_json(at.value(), &["matchLabels", "matchExpressions"]), detail)
 }
 
 fn requirement(at: Cursor<'_, '_>, errors: &mut Errors) {

@@ -22,8 +22,16 @@ pub(crate) fn slice(object: &Value) -> Vec<FieldError> {
 }
 
 pub(crate) fn slice_update(new: &Value, old: &Value, _: Part) -> Vec<FieldError> {
-    let mut errors = slice(new);
+    let mut errors = if new["endpoints"] == old["endpoints"] { unchanged(new) } else { slice(new) };
     common::immutable(Cursor::root(new).field("addressType"), &old["addressType"], &mut errors);
+    errors
+}
+
+/// What is checked of a slice whose endpoints were valid before.
+fn unchanged(object: &Value) -> Vec<FieldError> {
+    let (root, mut errors) = (Cursor::root(object), Vec::new());
+    common::one_of(root.field("addressType"), &["FQDN", "IPv4", "IPv6"], &mut errors);
+    slice_ports(root.field("ports"), &mut errors);
     errors
 }
 

@@ -93,7 +93,7 @@ fn a_workload_selects_the_pods_that_it_makes() {
     );
     assert_eq!(
         deployment(json!({"app": "a"}), json!({"matchLabels": {"app": "a"}, "matchExpressions": [{"key": "app", "operator": "In"}]})),
-        "[spec.selector.matchExpressions[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn', spec.selector: Invalid value: {\"matchExpressions\":[{\"key\":\"app\",\"operator\":\"In\"}],\"matchLabels\":{\"app\":\"a\"}}: invalid label selector]"
+        "[spec.selector.matchExpressions[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn', spec.selector: Invalid value: {\"matchLabels\":{\"app\":\"a\"},\"matchExpressions\":[{\"key\":\"app\",\"operator\":\"In\"}]}: invalid label selector]"
     );
 }
 

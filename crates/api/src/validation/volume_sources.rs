@@ -142,9 +142,6 @@ fn projected(at: Cursor<'_, '_>, errors: &mut Errors) {
             projection_source(name, projection, errors);
             collect_paths(at, projection, &mut paths, errors);
         }
-        if given == 0 {
-            errors.push(source.required("must specify one volume type"));
-        }
     }
 }
 
@@ -182,7 +179,8 @@ fn collect_paths<'v>(
     let listed: Vec<&str> = items.items().map(|item| item.field("path").str()).collect();
     for path in listed.into_iter().chain(projection.get("path").as_str()) {
         if !path.is_empty() && !paths.insert(path) {
-            errors.push(FieldError::invalid(volume.path(), &path.into(), "conflicting duplicate paths"));
+            let source = projection.get("name").as_str().unwrap_or(path);
+            errors.push(FieldError::invalid(volume.path(), &source.into(), "conflicting duplicate paths"));
         }
     }
 }

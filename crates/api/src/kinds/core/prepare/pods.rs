@@ -6,15 +6,32 @@ use super::qos;
 use crate::kind::{Part, drop_null};
 
 pub(in super::super) fn pod_create(pod: &mut Value) {
+    if pod["spec"]["terminationGracePeriodSeconds"].as_i64().is_some_and(|seconds| seconds < 0) {
+        pod["spec"]["terminationGracePeriodSeconds"] = json!(1);
+    }
+    drop_stop_signals(&mut pod["spec"]);
     pod["status"] = json!({"phase": "Pending", "qosClass": qos::class(pod)});
     if pod["spec"]["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty()) {
         let message = "Scheduling is blocked due to non-empty scheduling gates";
         pod["status"]["conditions"] = json!([{
-            "type": "PodScheduled", "status": "False", "lastProbeTime": null, "lastTransitionTime": null,
+            "type": "PodScheduled", "status": "False", "lastProbeTime": null, "lastTransitionTime": pod["metadata"]["creationTimestamp"],
             "reason": "SchedulingGated", "message": message,
         }]);
     }
     drop_null(pod, "spec");
+}
+
+/// Upstream knows the field, and drops it unless a feature is switched on.
+pub(crate) fn drop_stop_signals(spec: &mut Value) {
+    for list in ["containers", "initContainers", "ephemeralContainers"] {
+        for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            let Some(lifecycle) = container.get_mut("lifecycle").and_then(Value::as_object_mut) else { continue };
+            if lifecycle.remove("stopSignal").is_some() && lifecycle.is_empty() {
+                container["lifecycle"] = Value::Null;
+                drop_null(container, "lifecycle");
+            }
+        }
+    }
 }
 
 pub(in super::super) fn pod_update(new: &mut Value, old: &Value, part: Part) {

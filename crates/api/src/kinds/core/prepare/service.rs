@@ -19,6 +19,9 @@ pub(in super::super) fn service_update(new: &mut Value, old: &Value, part: Part)
     if part != Part::Object {
         return;
     }
+    if old["spec"]["type"] == "LoadBalancer" && new["spec"]["type"] != "LoadBalancer" {
+        new["status"]["loadBalancer"] = json!({});
+    }
     let (new, old) = (&mut new["spec"], &old["spec"]);
     keep_allocated(new, old);
     follow_cluster_ip(new, old);
