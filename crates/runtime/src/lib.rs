@@ -29,6 +29,7 @@ mod module;
 pub mod network;
 mod runtime;
 mod sandbox;
+mod sockets;
 mod stdio;
 mod tasks;
 mod ticker;

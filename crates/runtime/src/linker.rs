@@ -13,6 +13,7 @@ use wasmtime_wasi_http::p3::bindings::ServicePre;
 
 use crate::guest::{CoreGuest, Guest};
 use crate::module::{Entry, LoadError};
+use crate::sockets;
 
 /// Both linkers, filled once.
 pub(crate) struct Linkers {
@@ -34,6 +35,7 @@ impl Linkers {
         offer_wasi_3(&mut components)?;
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut components)?;
         wasmtime_wasi_http::p3::add_to_linker(&mut components)?;
+        sockets::add_to_linker(&mut components)?;
         let mut cores = wasmtime::Linker::new(engine);
         wasmtime_wasi::p1::add_to_linker_async(&mut cores, |guest: &mut CoreGuest| &mut guest.wasi)?;
         Ok(Self { engine: engine.clone(), components, cores })

@@ -1,15 +1,15 @@
 //! Turns what wasmtime reports about a guest's end into words.
 
-use std::fmt::Write as _;
-
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::container::Exit;
 use crate::limits::MemoryExceeded;
 
-/// Frames of a backtrace that are reported.
-const FRAMES_MAX: usize = 32;
+/// Lines of a backtrace that are reported.
+const LINES_MAX: usize = 64;
+/// How wasmtime introduces a backtrace.
+const BACKTRACE: &str = "error while executing at wasm backtrace";
 
 /// How a guest ended that did not return.
 pub(crate) fn exit_of(error: &wasmtime::Error) -> Exit {
@@ -22,32 +22,50 @@ pub(crate) fn exit_of(error: &wasmtime::Error) -> Exit {
     Exit::Trap { message: message(error), backtrace: backtrace(error) }
 }
 
-/// One line: which trap, or the root of what went wrong.
-pub(crate) fn message(error: &wasmtime::Error) -> String {
+/// One line: which trap, or what went wrong and why.
+fn message(error: &wasmtime::Error) -> String {
     if let Some(trap) = error.downcast_ref::<Trap>() {
         // The name follows a prefix that says no more than that it is one.
         return trap.to_string().trim_start_matches("wasm trap: ").to_owned();
     }
-    error.root_cause().to_string().replace('\n', " ")
+    let causes = error.chain().map(ToString::to_string).filter(|cause| !cause.starts_with(BACKTRACE));
+    causes.collect::<Vec<_>>().join(": ").replace('\n', " ")
 }
 
+/// A line per frame of the guest, innermost first: its number, its function's name, and its place if that is known.
 fn backtrace(error: &wasmtime::Error) -> String {
     let Some(trace) = error.downcast_ref::<WasmBacktrace>() else { return String::new() };
-    let mut text = String::new();
-    for (idx, frame) in trace.frames().iter().take(FRAMES_MAX).enumerate() {
-        let name = frame.symbols().first().and_then(|symbol| symbol.name()).or(frame.func_name());
-        let name = name.map_or_else(|| format!("<function {}>", frame.func_index()), str::to_owned);
-        let _ = write!(text, "{idx}: {name}");
-        if let Some(symbol) = frame.symbols().first()
-            && let (Some(file), Some(line)) = (symbol.file(), symbol.line())
-        {
-            let _ = write!(text, " at {file}:{line}");
-        }
-        text.push('\n');
+    // Only its text has the names as they were before they were mangled.
+    let text = trace.to_string();
+    let mut tidied = String::new();
+    for line in text.lines().skip_while(|line| line.starts_with(BACKTRACE)).take(LINES_MAX) {
+        tidied.push_str(&frame(line));
+        tidied.push('\n');
     }
-    let n_left_out = trace.frames().len().saturating_sub(FRAMES_MAX);
-    if n_left_out > 0 {
-        let _ = writeln!(text, "and {n_left_out} more");
+    tidied
+}
+
+/// `   0:   0x1f2 - module.wasm!name` without the offset and the module, which say nothing to the guest's author.
+fn frame(line: &str) -> String {
+    let line = line.trim();
+    let (number, rest) = line.split_once(':').unwrap_or((line, ""));
+    if number.parse::<u32>().is_err() {
+        return format!("   {line}");
     }
-    text
+    let name = rest.split_once(" - ").map_or(rest.trim(), |(_offset, name)| name);
+    let name = name.split_once('!').map_or(name, |(_module, name)| name);
+    format!("{number}: {name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_is_its_number_and_name() {
+        assert_eq!(frame("    0:   0x1f2 - crasher.wasm!crasher::give_up"), "0: crasher::give_up");
+        assert_eq!(frame("    0: <unknown>!descend"), "0: descend");
+        assert_eq!(frame("    1:   0x1f2 - <unknown>!<wasm function 3>"), "1: <wasm function 3>");
+        assert_eq!(frame("           at src/main.rs:3:4"), "   at src/main.rs:3:4");
+    }
 }

@@ -8,7 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coracle_stdx::{Backoff, CancellationToken, Scope};
+use futures::FutureExt;
 use futures::future::select_all;
+use http::{HeaderValue, Request, Version, header};
+use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -25,6 +28,9 @@ use crate::sandbox::Sandbox;
 const BACKLOG: usize = 1024;
 /// Connections held at once. What comes beyond waits in the backlog.
 const CONNECTIONS_MAX: usize = 4096;
+
+/// How long idle connections outlive the container's being told to terminate.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// What every request of a container needs.
 pub(crate) struct Server {
@@ -95,6 +101,11 @@ async fn accept(server: &Arc<Server>, listeners: Vec<Box<dyn Listener>>) {
             }
         }
     }
+    // What has been let into the queue is answered, not reset.
+    for _ in 0..BACKLOG {
+        let Some(Ok(stream)) = next(&listeners).now_or_never() else { break };
+        connections.spawn(|token| connection(Arc::clone(server), stream, token));
+    }
     drop(listeners);
     let Ok(()) = connections.join().await;
 }
@@ -109,14 +120,23 @@ async fn next(listeners: &[Box<dyn Listener>]) -> Result<Stream, NetworkError> {
 async fn connection(server: Arc<Server>, stream: Stream, token: CancellationToken) -> Result<(), Infallible> {
     let mut http = auto::Builder::new(InTasks(Arc::clone(&server.sandbox)));
     http.http1().pipeline_flush(true);
-    let service = service_fn(move |request| {
-        let server = Arc::clone(&server);
-        async move { Ok::<_, Infallible>(exchange::answer(&server, request).await) }
+    let shared = Arc::new((server, token.clone()));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let shared = Arc::clone(&shared);
+        async move {
+            let (server, token) = &*shared;
+            let may_close = request.version() < Version::HTTP_2;
+            let mut response = exchange::answer(server, request).await;
+            if may_close && token.is_cancelled() {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let mut serving = pin!(http.serve_connection(TokioIo::new(stream), service));
     let served = tokio::select! {
         served = serving.as_mut() => served,
-        () = token.cancelled() => {
+        () = lingering(&token) => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }
@@ -125,6 +145,13 @@ async fn connection(server: Arc<Server>, stream: Stream, token: CancellationToke
         debug!(%error, "a connection broke");
     }
     Ok(())
+}
+
+/// Returns a while after `token` was cancelled. A client that sends on an open connection before it learns that it will
+/// be closed still gets its answer, and is told then.
+async fn lingering(token: &CancellationToken) {
+    token.cancelled().await;
+    tokio::time::sleep(LINGER).await;
 }
 
 impl Server {

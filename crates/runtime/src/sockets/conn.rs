@@ -1,0 +1,267 @@
+//! A connected stream as a guest sees it: two halves that never block, and whose writes leave even when the guest
+//! does not wait for them.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use parking_lot::Mutex;
+use tokio::io::AsyncWrite;
+use tokio::sync::Notify;
+use tokio_util::io::poll_read_buf;
+use wasmtime_wasi::async_trait;
+use wasmtime_wasi_io::poll::Pollable;
+use wasmtime_wasi_io::streams::{InputStream, OutputStream, StreamError, StreamResult};
+
+use super::bindings::wasi::sockets::network::ErrorCode;
+use crate::network::Stream;
+use crate::sandbox::Sandbox;
+
+/// What is read or written at a time.
+const CHUNK_MAX: usize = 64 << 10;
+/// What is read ahead while a guest only waits for something to read.
+const READ_AHEAD: usize = 16 << 10;
+
+/// One connection, shared by its halves.
+pub(crate) struct Conn {
+    state: Mutex<State>,
+    /// Tells the writer that everything has left.
+    written: Notify,
+    sandbox: Arc<Sandbox>,
+}
+
+struct State {
+    stream: Stream,
+    /// What the guest wrote and the stream has not taken yet.
+    pending: Bytes,
+    sending: Sending,
+    /// A task of its own carries on with `pending`.
+    is_driven: bool,
+    receives: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sending {
+    Open,
+    /// Closes once everything has left.
+    Closing,
+    Closed,
+    Failed(ErrorCode),
+}
+
+/// What a guest reads from.
+pub(crate) struct Reader {
+    conn: Arc<Conn>,
+    ahead: BytesMut,
+    end: Option<End>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Eof,
+    Failed(ErrorCode),
+}
+
+/// What a guest writes to. Dropping it closes its direction.
+pub(crate) struct Writer {
+    conn: Arc<Conn>,
+}
+
+impl Conn {
+    pub(crate) fn new(stream: Stream, sandbox: &Arc<Sandbox>) -> Arc<Self> {
+        let state = State { stream, pending: Bytes::new(), sending: Sending::Open, is_driven: false, receives: true };
+        Arc::new(Self { state: Mutex::new(state), written: Notify::new(), sandbox: Arc::clone(sandbox) })
+    }
+
+    /// Both halves, once.
+    pub(crate) fn halves(self: &Arc<Self>) -> (Reader, Writer) {
+        let reader = Reader { conn: Arc::clone(self), ahead: BytesMut::new(), end: None };
+        (reader, Writer { conn: Arc::clone(self) })
+    }
+
+    pub(crate) fn shut_receiving(&self) {
+        self.state.lock().receives = false;
+    }
+
+    pub(crate) fn shut_sending(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        if state.sending == Sending::Open {
+            state.sending = Sending::Closing;
+            self.advance(&mut state);
+        }
+    }
+
+    /// Sends what can be sent now, and leaves the rest to a task.
+    fn advance(self: &Arc<Self>, state: &mut State) {
+        if state.is_driven || state.poll_send(&mut Context::from_waker(Waker::noop())).is_ready() {
+            return;
+        }
+        state.is_driven = true;
+        self.sandbox.draining.send_modify(|n| *n += 1);
+        let conn = Arc::clone(self);
+        self.sandbox.tasks.spawn(async move {
+            std::future::poll_fn(|cx| conn.poll_driven(cx)).await;
+            conn.written.notify_waiters();
+            conn.sandbox.draining.send_modify(|n| *n -= 1);
+        });
+    }
+
+    fn poll_driven(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        ready!(state.poll_send(cx));
+        state.is_driven = false;
+        Poll::Ready(())
+    }
+}
+
+impl State {
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let sent = ready!(self.poll_flush_and_close(cx));
+        if let Err(error) = sent {
+            self.pending.clear();
+            self.sending = match error.kind() {
+                io::ErrorKind::BrokenPipe | io::ErrorKind::WriteZero => Sending::Closed,
+                _ => Sending::Failed(code_of(&error)),
+            };
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_flush_and_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.pending.is_empty() {
+            let n = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.pending))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.pending.advance(n);
+        }
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        if self.sending == Sending::Closing {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            self.sending = Sending::Closed;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Reader {
+    fn poll_fill(&mut self, cx: &mut Context<'_>, size: usize) -> Poll<()> {
+        if !self.ahead.is_empty() || self.end.is_some() {
+            return Poll::Ready(());
+        }
+        let mut state = self.conn.state.lock();
+        if !state.receives {
+            self.end = Some(End::Eof);
+            return Poll::Ready(());
+        }
+        self.ahead.reserve(size);
+        let mut limited = bytes::BufMut::limit(&mut self.ahead, size);
+        self.end = match ready!(poll_read_buf(Pin::new(&mut state.stream), cx, &mut limited)) {
+            Ok(0) => Some(End::Eof),
+            Ok(_) => None,
+            Err(error) => Some(End::Failed(code_of(&error))),
+        };
+        Poll::Ready(())
+    }
+}
+
+impl InputStream for Reader {
+    fn read(&mut self, size: usize) -> StreamResult<Bytes> {
+        if size == 0 {
+            return Ok(Bytes::new());
+        }
+        let size = size.min(CHUNK_MAX);
+        let _ = self.poll_fill(&mut Context::from_waker(Waker::noop()), size);
+        if !self.ahead.is_empty() {
+            let n = size.min(self.ahead.len());
+            return Ok(self.ahead.split_to(n).freeze());
+        }
+        match self.end {
+            None => Ok(Bytes::new()),
+            Some(End::Eof) => Err(StreamError::Closed),
+            Some(End::Failed(code)) => {
+                self.end = Some(End::Eof);
+                Err(StreamError::LastOperationFailed(code.into()))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Pollable for Reader {
+    async fn ready(&mut self) {
+        std::future::poll_fn(|cx| self.poll_fill(cx, READ_AHEAD)).await;
+    }
+}
+
+impl OutputStream for Writer {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        let mut state = self.conn.state.lock();
+        state.may_write()?;
+        if state.is_driven || bytes.len() > CHUNK_MAX {
+            return Err(StreamError::trap("wrote more than was permitted"));
+        }
+        state.pending = bytes;
+        self.conn.advance(&mut state);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        self.conn.state.lock().may_write()
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        let state = self.conn.state.lock();
+        state.may_write()?;
+        Ok(if state.is_driven { 0 } else { CHUNK_MAX })
+    }
+}
+
+impl State {
+    fn may_write(&self) -> StreamResult<()> {
+        match self.sending {
+            Sending::Open => Ok(()),
+            Sending::Closing | Sending::Closed => Err(StreamError::Closed),
+            Sending::Failed(code) => Err(StreamError::LastOperationFailed(code.into())),
+        }
+    }
+}
+
+#[async_trait]
+impl Pollable for Writer {
+    async fn ready(&mut self) {
+        loop {
+            let mut written = pin!(self.conn.written.notified());
+            // From here on no notification is missed.
+            written.as_mut().enable();
+            if !self.conn.state.lock().is_driven {
+                return;
+            }
+            written.await;
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.conn.shut_sending();
+    }
+}
+
+fn code_of(error: &io::Error) -> ErrorCode {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
+            ErrorCode::ConnectionReset
+        }
+        io::ErrorKind::ConnectionAborted => ErrorCode::ConnectionAborted,
+        io::ErrorKind::ConnectionRefused => ErrorCode::ConnectionRefused,
+        io::ErrorKind::TimedOut => ErrorCode::Timeout,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => {
+            ErrorCode::RemoteUnreachable
+        }
+        io::ErrorKind::PermissionDenied => ErrorCode::AccessDenied,
+        _ => ErrorCode::Unknown,
+    }
+}

@@ -1,0 +1,206 @@
+//! A UDP socket and its two streams of datagrams.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::Bytes;
+use futures::FutureExt;
+use wasmtime_wasi::async_trait;
+use wasmtime_wasi_io::poll::Pollable;
+
+use super::Counted;
+use super::address::Family;
+use super::bindings::wasi::sockets::network::{ErrorCode, IpSocketAddress};
+use super::options::Options;
+use crate::network::{Datagrams, NetworkError};
+
+/// The largest datagram that its length field can tell.
+const DATAGRAM_MAX: usize = u16::MAX as usize;
+/// Datagrams per call.
+pub(super) const BATCH_MAX: usize = 16;
+
+/// A guest's UDP socket.
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
+pub struct UdpSocket {
+    state: State,
+    family: Family,
+    remote: Option<SocketAddr>,
+    pub(super) options: Options,
+    counted: Counted,
+}
+
+enum State {
+    Unbound,
+    BindStarted(Arc<dyn Datagrams>),
+    Bound(Arc<dyn Datagrams>),
+}
+
+impl UdpSocket {
+    pub(super) fn new(counted: Counted, family: Family) -> Self {
+        Self { state: State::Unbound, family, remote: None, options: Options::default(), counted }
+    }
+
+    pub(super) fn family(&self) -> Family {
+        self.family
+    }
+
+    pub(super) fn start_bind(&mut self, local: IpSocketAddress) -> Result<(), ErrorCode> {
+        match self.state {
+            State::BindStarted(_) => return Err(ErrorCode::ConcurrencyConflict),
+            State::Bound(_) => return Err(ErrorCode::InvalidState),
+            State::Unbound => {}
+        }
+        let local = self.family.local(local)?;
+        self.state = State::BindStarted(self.counted.0.spec.network.bind_udp(local)?);
+        Ok(())
+    }
+
+    pub(super) fn finish_bind(&mut self) -> Result<(), ErrorCode> {
+        let State::BindStarted(datagrams) = &self.state else { return Err(ErrorCode::NotInProgress) };
+        self.state = State::Bound(Arc::clone(datagrams));
+        Ok(())
+    }
+
+    /// Streams from and to everybody, or `remote` alone.
+    pub(super) fn streams(&mut self, remote: Option<IpSocketAddress>) -> Result<(Incoming, Outgoing), ErrorCode> {
+        let State::Bound(datagrams) = &self.state else { return Err(ErrorCode::InvalidState) };
+        self.remote = remote.map(|remote| self.family.remote(remote)).transpose()?;
+        let incoming = Incoming { datagrams: Arc::clone(datagrams), remote: self.remote, received: None };
+        let outgoing = Outgoing {
+            datagrams: Arc::clone(datagrams),
+            family: self.family,
+            remote: self.remote,
+            n_permitted: 0,
+            sending: None,
+        };
+        Ok((incoming, outgoing))
+    }
+
+    pub(super) fn local_address(&self) -> Result<SocketAddr, ErrorCode> {
+        match &self.state {
+            State::BindStarted(datagrams) | State::Bound(datagrams) => Ok(datagrams.local_addr()),
+            State::Unbound => Err(ErrorCode::InvalidState),
+        }
+    }
+
+    pub(super) fn remote_address(&self) -> Result<SocketAddr, ErrorCode> {
+        self.remote.ok_or(ErrorCode::InvalidState)
+    }
+}
+
+#[async_trait]
+impl Pollable for UdpSocket {
+    async fn ready(&mut self) {}
+}
+
+type Received = Result<(Bytes, SocketAddr), NetworkError>;
+
+/// Datagrams from the network.
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
+pub struct Incoming {
+    datagrams: Arc<dyn Datagrams>,
+    remote: Option<SocketAddr>,
+    /// What came while the guest was waiting for it.
+    received: Option<Received>,
+}
+
+impl Incoming {
+    /// The next datagram, if it is there.
+    pub(super) fn next(&mut self) -> Option<Received> {
+        match self.received.take() {
+            Some(received) => Some(received),
+            None => wanted(&*self.datagrams, self.remote).now_or_never(),
+        }
+    }
+}
+
+/// The next datagram that the guest has not closed itself to.
+async fn wanted(datagrams: &dyn Datagrams, remote: Option<SocketAddr>) -> Received {
+    loop {
+        let (payload, from) = datagrams.recv_from().await?;
+        if remote.is_none_or(|remote| remote == from) {
+            return Ok((payload, from));
+        }
+    }
+}
+
+#[async_trait]
+impl Pollable for Incoming {
+    async fn ready(&mut self) {
+        if self.received.is_none() {
+            self.received = Some(wanted(&*self.datagrams, self.remote).await);
+        }
+    }
+}
+
+/// Datagrams to the network.
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
+pub struct Outgoing {
+    datagrams: Arc<dyn Datagrams>,
+    family: Family,
+    remote: Option<SocketAddr>,
+    n_permitted: usize,
+    /// One that the network has not taken yet.
+    sending: Option<Pin<Box<dyn Future<Output = Result<(), NetworkError>> + Send>>>,
+}
+
+impl Outgoing {
+    /// How many datagrams may be sent now.
+    pub(super) fn check(&mut self) -> Result<usize, ErrorCode> {
+        self.n_permitted = match self.poll_sent(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(sent) => sent.map(|()| BATCH_MAX)?,
+            Poll::Pending => 0,
+        };
+        Ok(self.n_permitted)
+    }
+
+    /// Takes back the permission for `n`, which a guest must have.
+    pub(super) fn use_permission(&mut self, n: usize) -> bool {
+        n <= std::mem::take(&mut self.n_permitted)
+    }
+
+    /// True when the datagram was taken; false when it must be offered again.
+    pub(super) fn send(&mut self, payload: Vec<u8>, to: Option<IpSocketAddress>) -> Result<bool, ErrorCode> {
+        if payload.len() > DATAGRAM_MAX {
+            return Err(ErrorCode::DatagramTooLarge);
+        }
+        let to = self.destination(to)?;
+        if self.sending.is_some() {
+            return Ok(false);
+        }
+        let datagrams = Arc::clone(&self.datagrams);
+        self.sending = Some(Box::pin(async move { datagrams.send_to(payload.into(), to).await }));
+        match self.poll_sent(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(sent) => sent.map(|()| true),
+            Poll::Pending => Ok(true),
+        }
+    }
+
+    fn destination(&self, to: Option<IpSocketAddress>) -> Result<SocketAddr, ErrorCode> {
+        let to = to.map(|to| self.family.remote(to)).transpose()?;
+        match (to, self.remote) {
+            (Some(to), Some(remote)) if to != remote => Err(ErrorCode::InvalidArgument),
+            (Some(to), _) => Ok(to),
+            (None, Some(remote)) => Ok(remote),
+            (None, None) => Err(ErrorCode::InvalidArgument),
+        }
+    }
+
+    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ErrorCode>> {
+        let Some(sending) = &mut self.sending else { return Poll::Ready(Ok(())) };
+        let sent = ready!(sending.as_mut().poll(cx));
+        self.sending = None;
+        Poll::Ready(sent.map_err(ErrorCode::from))
+    }
+}
+
+#[async_trait]
+impl Pollable for Outgoing {
+    async fn ready(&mut self) {
+        // A failure is the next sender's to hear of, as far as UDP tells at all.
+        let _ = std::future::poll_fn(|cx| self.poll_sent(cx)).await;
+    }
+}

@@ -1,0 +1,111 @@
+//! From bytes to a module: what is refused in which words, and what is never compiled twice.
+
+use std::io;
+use std::path::Path;
+
+use bytes::Bytes;
+use coracle_runtime::{LoadError, ModuleKind, Runtime};
+use futures::future::join_all;
+
+use super::host::{load, runtime, runtime_in, wasm};
+
+async fn refusal(runtime: &Runtime, bytes: impl Into<Bytes>) -> String {
+    let bytes = bytes.into();
+    let digest = format!("{bytes:?}");
+    runtime.load(&digest, async || Ok(bytes)).await.expect_err("it should have been refused").to_string()
+}
+
+fn text(wat: &str) -> Vec<u8> {
+    wat::parse_str(wat).unwrap()
+}
+
+#[tokio::test]
+async fn a_module_knows_what_it_is() {
+    let runtime = runtime();
+    for (name, kind) in
+        [("job", ModuleKind::Command), ("hello-http", ModuleKind::Http), ("job-p1", ModuleKind::CoreCommand)]
+    {
+        assert_eq!(load(&runtime, name).await.kind(), kind, "{name}");
+    }
+    let imports = load(&runtime, "hello-http").await.imports().to_vec();
+    assert!(imports.iter().any(|name| name.starts_with("wasi:http/types@0.2")), "{imports:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_run_is_refused_in_words() {
+    let runtime = runtime();
+    assert_eq!(refusal(&runtime, "hello").await, "not a WebAssembly module");
+
+    let whole = wasm("hello-http");
+    let cut = whole.slice(..whole.len() / 2);
+    let words = refusal(&runtime, cut.clone()).await;
+    assert!(words.starts_with(&format!("truncated at byte {}: ", cut.len())), "{words}");
+
+    let component = text(r#"(component (import "wasi:foo/bar@1.0.0" (instance)))"#);
+    let words = refusal(&runtime, component).await;
+    assert_eq!(words, "imports wasi:foo/bar@1.0.0, which this node does not offer");
+
+    let core = text(r#"(module (import "env" "magic" (func)) (func (export "_start")))"#);
+    assert_eq!(refusal(&runtime, core).await, "imports env.magic, which this node does not offer");
+
+    let words = refusal(&runtime, text("(component)")).await;
+    assert!(words.starts_with("exports neither wasi:cli/run nor wasi:http/incoming-handler"), "{words}");
+    let words = refusal(&runtime, text("(module)")).await;
+    assert!(words.contains("`_start`"), "{words}");
+}
+
+#[tokio::test]
+async fn the_hosts_own_sockets_are_out_of_reach_in_every_version() {
+    let runtime = runtime();
+    let component = text(r#"(component (import "wasi:sockets/types@0.3.0" (instance)))"#);
+    assert!(refusal(&runtime, component).await.contains("wasi:sockets/types@0.3.0"));
+}
+
+#[tokio::test]
+async fn a_module_is_compiled_once_even_when_many_ask() {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = runtime_in(dir.path());
+    let loads = (0..16).map(|_| load(&runtime, "job"));
+    let modules = join_all(loads).await;
+    assert_eq!(runtime.compilations(), 1);
+    assert!(modules.iter().all(|module| std::sync::Arc::ptr_eq(module, &modules[0])));
+}
+
+#[tokio::test]
+async fn a_second_start_does_not_compile_nor_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = runtime_in(dir.path());
+    first.load("sha256:1", async || Ok(wasm("job"))).await.unwrap();
+    drop(first);
+
+    let second = runtime_in(dir.path());
+    let unread = async || Err(io::Error::other("it was read"));
+    second.load("sha256:1", unread).await.unwrap();
+    assert_eq!(second.compilations(), 0);
+    assert!(matches!(second.load("sha256:2", unread).await, Err(LoadError::Read(_))));
+}
+
+#[tokio::test]
+async fn a_broken_cache_entry_is_compiled_again() {
+    let dir = tempfile::tempdir().unwrap();
+    runtime_in(dir.path()).load("sha256:1", async || Ok(wasm("job"))).await.unwrap();
+    let entry = only_file(dir.path());
+    let mut code = std::fs::read(&entry).unwrap();
+    let middle = code.len() / 2;
+    code[middle] ^= 1;
+    std::fs::write(&entry, code).unwrap();
+
+    let runtime = runtime_in(dir.path());
+    runtime.load("sha256:1", async || Ok(wasm("job"))).await.unwrap();
+    assert_eq!(runtime.compilations(), 1);
+    let again = runtime_in(dir.path());
+    again.load("sha256:1", async || Err(io::Error::other("it was read"))).await.unwrap();
+}
+
+fn only_file(dir: &Path) -> std::path::PathBuf {
+    let mut at = dir.to_owned();
+    while at.is_dir() {
+        at = std::fs::read_dir(&at).unwrap().next().expect("there is one").unwrap().path();
+    }
+    at
+}
