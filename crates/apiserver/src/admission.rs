@@ -1,0 +1,62 @@
+//! What the server adds to objects and refuses for reasons that lie outside them. It runs between decoding and the
+//! checks of the object itself; policies and webhooks will stand here too.
+
+mod nodes;
+mod pods;
+
+use coracle_api::status::Status;
+use coracle_store::Compare;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+use crate::registry::Write;
+use crate::resources::Special;
+use crate::state::named;
+
+/// These namespaces cannot be deleted.
+const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
+
+#[derive(Deserialize)]
+struct Probe {
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    #[serde(rename = "deletionTimestamp")]
+    deletion: Option<IgnoredAny>,
+}
+
+/// Creation needs a namespace that exists and stays. What is returned holds as long as that is so.
+pub(crate) async fn namespace(write: &Write<'_>, object: &Value) -> Result<Option<Compare>, Status> {
+    if !write.resource.kind.namespaced {
+        return Ok(None);
+    }
+    let found = write.state.namespace(write.namespace).await?;
+    let kv = found.ok_or_else(|| Status::not_found(named("", "namespaces"), write.namespace))?;
+    let is_going = serde_json::from_slice::<Probe>(&kv.value).is_ok_and(|probe| probe.metadata.deletion.is_some());
+    if is_going {
+        let name = coracle_api::kind::name_of(object);
+        return Err(Status::namespace_terminating(write.resource.kind.resource(), name, write.namespace));
+    }
+    Ok(Some(Compare { key: kv.key, mod_revision: kv.mod_revision }))
+}
+
+/// Adds what the server adds to a new or changed object.
+pub(crate) async fn mutate(write: &Write<'_>, object: &mut Value, old: Option<&Value>) -> Result<(), Status> {
+    nodes::restrict(write, object)?;
+    match write.resource.special {
+        Special::Pod if old.is_none() => pods::complete(write, object).await,
+        Special::Pod | Special::Namespace | Special::Service | Special::None => Ok(()),
+    }
+}
+
+/// Refuses deletions that would break the cluster.
+pub(crate) fn delete(write: &Write<'_>) -> Result<(), Status> {
+    if write.resource.special == Special::Namespace && IMMORTAL.contains(&write.name) {
+        let why = "this namespace may not be deleted";
+        return Err(Status::forbidden(write.resource.kind.resource(), write.name, why));
+    }
+    Ok(())
+}

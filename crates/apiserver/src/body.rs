@@ -1,0 +1,113 @@
+//! Request bodies: read up to a limit, and decoded from any of their media types.
+
+use axum::body::Body;
+use bytes::Bytes;
+use coracle_api::decode::{self, Decoded, Media, Target};
+use coracle_api::schema::Message;
+use coracle_api::status::Status;
+use http::HeaderMap;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::Value;
+
+use crate::negotiate::MEDIA_TYPES;
+use crate::options::FieldValidation;
+
+/// The whole body, unless it is too large.
+pub(crate) async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes, Status> {
+    let too_large = || Status::too_large(format!("limit is {bytes_max}"));
+    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|n| n > bytes_max) {
+        return Err(too_large());
+    }
+    match Limited::new(body, bytes_max).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+        Err(error) => Err(Status::bad_request(error.to_string())),
+    }
+}
+
+/// The content type of a request, without its parameters.
+pub(crate) fn content_type(headers: &HeaderMap) -> &str {
+    let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    text.split(';').next().unwrap_or_default().trim()
+}
+
+/// The media type of an object's body.
+pub(crate) fn media(headers: &HeaderMap) -> Result<Media, Status> {
+    match content_type(headers) {
+        "" | "application/json" => Ok(Media::Json),
+        "application/yaml" => Ok(Media::Yaml),
+        "application/vnd.kubernetes.protobuf" => Ok(Media::Protobuf),
+        _ => Err(Status::unsupported_media_type(MEDIA_TYPES)),
+    }
+}
+
+/// What a body has to be.
+pub(crate) struct Expected<'a> {
+    pub(crate) group: &'a str,
+    pub(crate) version: &'a str,
+    pub(crate) kind: &'a str,
+    pub(crate) message: &'a Message,
+}
+
+/// The object in a body, and what its sender is to be warned of.
+pub(crate) fn object(
+    body: &[u8],
+    media: Media,
+    expected: &Expected<'_>,
+    strictness: FieldValidation,
+) -> Result<(Value, Vec<String>), Status> {
+    let Expected { group, version, kind, message } = *expected;
+    let api_version = coracle_api::kind::api_version(group, version);
+    let target = Target { api_version: &api_version, kind, message };
+    let decoded = decode::object(body, media, &target).map_err(Status::bad_request)?;
+    check_kind(&decoded, &api_version, expected)?;
+    match (strictness, decoded.strict_error()) {
+        (FieldValidation::Strict, Some(why)) => {
+            Err(Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}")))
+        }
+        (FieldValidation::Warn, Some(_)) => Ok((decoded.value, decoded.strict)),
+        (FieldValidation::Strict | FieldValidation::Warn | FieldValidation::Ignore, _) => Ok((decoded.value, Vec::new())),
+    }
+}
+
+fn check_kind(decoded: &Decoded, api_version: &str, expected: &Expected<'_>) -> Result<(), Status> {
+    let text = |field: &str| decoded.value[field].as_str().unwrap_or_default();
+    let (found_kind, found_version) = (text("kind"), text("apiVersion"));
+    if found_kind == expected.kind && found_version == api_version {
+        return Ok(());
+    }
+    if found_kind == expected.kind {
+        let why = "the API version in the data";
+        return Err(Status::bad_request(format!(
+            "{why} ({found_version}) does not match the expected API version ({api_version})"
+        )));
+    }
+    let short = found_version.rsplit('/').next().unwrap_or_default();
+    let is_known = coracle_api::kinds::by_api_version(found_version, found_kind).is_some();
+    let kind = expected.kind;
+    let why = if is_known {
+        let group = found_version.rsplit_once('/').map_or("", |(group, _)| group);
+        format!("converting ({group}.{found_kind}) to ({}.{kind}): unknown conversion", expected.group)
+    } else {
+        format!("no kind {found_kind:?} is registered for version {found_version:?} in scheme \"pkg/runtime/scheme.go:111\"")
+    };
+    Err(Status::bad_request(format!("{found_kind} in version {short:?} cannot be handled as a {kind}: {why}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_over_the_limit_is_refused_announced_or_not() {
+        let mut headers = HeaderMap::new();
+        let whole = read(&headers, Body::from("12345"), 5).await.unwrap();
+        assert_eq!(whole, "12345");
+        let status = read(&headers, Body::from("123456"), 5).await.unwrap_err();
+        assert_eq!((status.code, status.message.as_str()), (413, "Request entity is too large: limit is 5"));
+        headers.insert(CONTENT_LENGTH, "6".parse().unwrap());
+        assert_eq!(read(&headers, Body::empty(), 5).await.unwrap_err().code, 413);
+    }
+}

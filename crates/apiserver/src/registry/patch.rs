@@ -1,0 +1,279 @@
+//! Patches of every type: what they make of an object, and how that becomes a write.
+
+mod json;
+
+use coracle_api::apply::{self, ApplyError};
+use coracle_api::decode::{self, Decoded};
+use coracle_api::kind::{Part, name_of};
+use coracle_api::schema::Message;
+use coracle_api::status::Status;
+use coracle_api::validation::FieldError;
+use coracle_api::strategic;
+use serde_json::{Value, json};
+
+use super::{Change, Ownership, Write, Written, create, guaranteed_update, meta};
+use crate::options::FieldValidation;
+
+/// The types of patches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PatchType {
+    Json,
+    Merge,
+    Strategic,
+    Apply,
+}
+
+impl PatchType {
+    /// The type that a content type names.
+    pub(crate) fn of(content_type: &str) -> Option<Self> {
+        match content_type.split(';').next().unwrap_or_default().trim() {
+            "application/json-patch+json" => Some(Self::Json),
+            "application/merge-patch+json" => Some(Self::Merge),
+            "application/strategic-merge-patch+json" => Some(Self::Strategic),
+            "application/apply-patch+yaml" => Some(Self::Apply),
+            _ => None,
+        }
+    }
+}
+
+/// A patch that could be read.
+#[derive(Debug)]
+pub(crate) enum Patch {
+    Json(Vec<json::Operation>),
+    Merge { patch: Value, duplicates: Vec<String> },
+    Strategic { patch: Value, duplicates: Vec<String> },
+    Apply { config: Decoded },
+}
+
+impl Patch {
+    /// Reads the body of a patch for objects of `message`.
+    pub(crate) fn parse(patch_type: PatchType, body: &[u8], message: &Message) -> Result<Self, Status> {
+        let undecodable = |error: &dyn std::fmt::Display| Status::bad_request(format!("error decoding patch: {error}"));
+        let map = |body: &[u8]| {
+            let decoded = decode::untyped(body).map_err(|error| undecodable(&error))?;
+            match decoded.value {
+                Value::Object(_) | Value::Null => Ok((decoded.value, decoded.strict)),
+                other => {
+                    let found = go_word(&other);
+                    let why = format!("json: cannot unmarshal {found} into Go value of type map[string]interface {{}}");
+                    Err(undecodable(&why))
+                }
+            }
+        };
+        match patch_type {
+            PatchType::Json => {
+                let decoded = decode::untyped(body).map_err(|error| undecodable(&error))?;
+                json::parse(&decoded.value).map(Self::Json)
+            }
+            PatchType::Merge => map(body).map(|(patch, duplicates)| Self::Merge { patch, duplicates }),
+            PatchType::Strategic => map(body).map(|(patch, duplicates)| Self::Strategic { patch, duplicates }),
+            PatchType::Apply => {
+                let config = decode::yaml(body, message)
+                    .map_err(|error| Status::bad_request(format!("error decoding YAML: {error}")))?;
+                Ok(Self::Apply { config })
+            }
+        }
+    }
+
+    /// What becomes of `object`, before it is checked against its schema.
+    fn apply_to(&self, object: &Value, message: &Message) -> Result<Value, Status> {
+        let mut patched = object.clone();
+        match self {
+            Self::Json(operations) => json::apply(&mut patched, operations)?,
+            Self::Merge { patch, .. } => merge(&mut patched, patch),
+            Self::Strategic { patch: Value::Null, .. } => {}
+            Self::Strategic { patch, .. } => {
+                patched = strategic::merge(object, patch, message)
+                    .map_err(|error| Status::bad_request(error.to_string()))?;
+            }
+            Self::Apply { .. } => {}
+        }
+        Ok(patched)
+    }
+
+    fn duplicates(&self) -> &[String] {
+        match self {
+            Self::Merge { duplicates, .. } | Self::Strategic { duplicates, .. } => duplicates,
+            Self::Json(_) => &[],
+            Self::Apply { config } => &config.strict,
+        }
+    }
+
+    /// What becomes of `object`, checked against its schema; and what the client is warned of.
+    pub(crate) fn result(
+        &self,
+        object: &Value,
+        message: &Message,
+        strictness: FieldValidation,
+    ) -> Result<(Value, Vec<String>), Status> {
+        let patched = self.apply_to(object, message)?;
+        let refuse = |why: &str| {
+            let text = Value::String(patched.to_string());
+            Status::invalid(no_kind(), "", &[FieldError::invalid("patch", &text, why)])
+        };
+        let decoded = decode::value(&patched, message).map_err(|error| refuse(&error.to_string()))?;
+        let strict: Vec<String> = self.duplicates().iter().chain(&decoded.strict).cloned().collect();
+        match strictness {
+            FieldValidation::Strict if !strict.is_empty() => {
+                Err(refuse(&format!("strict decoding error: {}", strict.join(", "))))
+            }
+            FieldValidation::Strict | FieldValidation::Ignore => Ok((decoded.value, Vec::new())),
+            FieldValidation::Warn => Ok((decoded.value, strict)),
+        }
+    }
+}
+
+/// Patches an object, or applies to one that may not exist yet.
+pub(crate) async fn patch(write: &Write<'_>, patch: &Patch) -> Result<Written, Status> {
+    match patch {
+        Patch::Apply { config } => apply_config(write, config).await,
+        Patch::Json(_) | Patch::Merge { .. } | Patch::Strategic { .. } => {
+            guaranteed_update(write, |old| {
+                let (object, warnings) = patch.result(old, write.resource.schema, write.options.field_validation)?;
+                check_identity(write, &object)?;
+                Ok(Change { object, ownership: Ownership::Derived, warnings })
+            })
+            .await
+        }
+    }
+}
+
+/// A patch may not turn an object into one of another kind.
+fn check_identity(write: &Write<'_>, object: &Value) -> Result<(), Status> {
+    let expected = (write.resource.kind.kind.as_str(), write.resource.api_version.as_str());
+    let found = (object["kind"].as_str().unwrap_or_default(), object["apiVersion"].as_str().unwrap_or_default());
+    if expected == found {
+        return Ok(());
+    }
+    let why = format!("the API version in the data ({}) does not match the expected API version ({})", found.1, expected.1);
+    Err(Status::bad_request(why))
+}
+
+async fn apply_config(write: &Write<'_>, config: &Decoded) -> Result<Written, Status> {
+    if let (FieldValidation::Strict, Some(why)) = (write.options.field_validation, config.strict_error()) {
+        return Err(Status::bad_request(format!("error decoding YAML: {why}")));
+    }
+    let warnings = match write.options.field_validation {
+        FieldValidation::Warn => config.strict.clone(),
+        FieldValidation::Strict | FieldValidation::Ignore => Vec::new(),
+    };
+    check_config(write, &config.value)?;
+    loop {
+        let exists = write.state.stored(write.resource, write.namespace, write.name).await?.is_some();
+        let outcome = if exists {
+            guaranteed_update(write, |old| {
+                let object = merge_config(write, old, &config.value)?;
+                Ok(Change { object, ownership: Ownership::Given, warnings: warnings.clone() })
+            })
+            .await
+        } else if write.part == Part::Object {
+            create_by_apply(write, &config.value, &warnings).await
+        } else {
+            return Err(write.not_found());
+        };
+        match outcome {
+            // Created or deleted by somebody else meanwhile.
+            Err(status) if !exists && status.reason == "AlreadyExists" => {}
+            Err(status) if exists && status.code == 404 => {}
+            other => return other,
+        }
+    }
+}
+
+fn check_config(write: &Write<'_>, config: &Value) -> Result<(), Status> {
+    if config["kind"].as_str() != Some(&write.resource.kind.kind) && config["kind"].is_string() {
+        let found = config["kind"].as_str().unwrap_or_default();
+        let why = format!("{found} in version {:?} cannot be handled as a {}", write.resource.kind.version, write.resource.kind.kind);
+        return Err(Status::bad_request(why));
+    }
+    let name = name_of(config);
+    if !name.is_empty() && name != write.name {
+        let on_url = write.name;
+        let why = format!("the name of the object ({name}) does not match the name on the URL ({on_url})");
+        return Err(Status::bad_request(why));
+    }
+    let namespace = meta::text(config, "namespace");
+    if write.resource.kind.namespaced && !namespace.is_empty() && namespace != write.namespace {
+        let why = "the namespace of the provided object does not match the namespace sent on the request";
+        return Err(Status::bad_request(why));
+    }
+    Ok(())
+}
+
+fn merge_config(write: &Write<'_>, live: &Value, config: &Value) -> Result<Value, Status> {
+    let applied = apply::apply(&write.writer(), write.resource.schema, live, config, write.options.force);
+    let mut object = applied.map_err(apply_refusal)?.object;
+    // What the configuration says of these is checked, never merged.
+    for field in ["resourceVersion", "uid"] {
+        if let Some(value) = config["metadata"].get(field) {
+            meta::metadata(&mut object).insert(field.to_owned(), value.clone());
+        }
+    }
+    Ok(object)
+}
+
+async fn create_by_apply(write: &Write<'_>, config: &Value, warnings: &[String]) -> Result<Written, Status> {
+    if !meta::text(config, "uid").is_empty() {
+        let uid = meta::text(config, "uid");
+        let why = format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+        return Err(Status::conflict(write.resource.kind.resource(), write.name, &why));
+    }
+    let mut empty = json!({
+        "kind": write.resource.kind.kind, "apiVersion": write.resource.api_version, "metadata": {"name": write.name},
+    });
+    if write.resource.kind.namespaced {
+        empty["metadata"]["namespace"] = json!(write.namespace);
+    }
+    let object = merge_config(write, &empty, config)?;
+    let mut written = create(write, object, Ownership::Given).await?;
+    written.warnings.extend(warnings.iter().cloned());
+    Ok(written)
+}
+
+/// What a client is told whose apply is refused.
+pub(crate) fn apply_refusal(error: ApplyError) -> Status {
+    match error {
+        ApplyError::Conflicts(conflicts) => {
+            let message = conflicts.to_string();
+            let causes: Vec<_> = conflicts.0.iter().map(|conflict| (conflict.message(), conflict.field())).collect();
+            Status::apply_conflict(message, causes)
+        }
+        ApplyError::BadRequest(why) => Status::bad_request(why),
+        ApplyError::Schema(why) => Status::unknown(why),
+    }
+}
+
+/// RFC 7386.
+fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    let fields = target.as_object_mut().expect("it was just made an object");
+    for (name, value) in patch {
+        if value.is_null() {
+            fields.remove(name);
+        } else {
+            merge(fields.entry(name.clone()).or_insert(Value::Null), value);
+        }
+    }
+}
+
+fn go_word(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// Upstream does not say of which kind a patched object is that does not fit.
+fn no_kind() -> coracle_api::kind::Resource<'static> {
+    coracle_api::kind::Resource { group: "", name: "" }
+}

@@ -1,0 +1,213 @@
+//! JSON patch as Kubernetes means it: RFC 6902, with negative indexes, and lenient where Go's library is.
+
+use coracle_api::status::Status;
+use serde_json::Value;
+
+/// More operations than this are too much for one patch.
+const OPERATIONS_MAX: usize = 10_000;
+
+/// One operation, read leniently: what it lacks is found out when it is applied.
+#[derive(Clone, Debug)]
+pub(crate) struct Operation {
+    op: String,
+    path: Option<String>,
+    from: Option<String>,
+    value: Value,
+}
+
+/// Reads a patch from its JSON.
+pub(crate) fn parse(patch: &Value) -> Result<Vec<Operation>, Status> {
+    let wrong = |found: &Value, expected: &str| {
+        let found = super::go_word(found);
+        let why = format!("error decoding patch: json: cannot unmarshal {found} into Go value of type {expected}");
+        Status::bad_request(why)
+    };
+    let operations = match patch {
+        Value::Null => return Ok(Vec::new()),
+        Value::Array(operations) => operations,
+        other => return Err(wrong(other, "[]handlers.jsonPatchOp")),
+    };
+    if operations.len() > OPERATIONS_MAX {
+        let n = operations.len();
+        let why = format!("The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {n}");
+        return Err(Status::too_large(why));
+    }
+    let text = |operation: &Value, name: &str| operation.get(name).and_then(Value::as_str).map(str::to_owned);
+    operations
+        .iter()
+        .map(|operation| match operation {
+            Value::Object(_) => Ok(Operation {
+                op: text(operation, "op").unwrap_or_default(),
+                path: text(operation, "path"),
+                from: text(operation, "from"),
+                value: operation.get("value").cloned().unwrap_or(Value::Null),
+            }),
+            other => Err(wrong(other, "handlers.jsonPatchOp")),
+        })
+        .collect()
+}
+
+/// Applies every operation, or fails as a whole.
+pub(crate) fn apply(document: &mut Value, operations: &[Operation]) -> Result<(), Status> {
+    let refused = || Status::unprocessable("the server rejected our request due to an error in our request");
+    operations.iter().try_for_each(|operation| step(document, operation)).ok_or_else(refused)
+}
+
+fn step(document: &mut Value, operation: &Operation) -> Option<()> {
+    let path = operation.path.as_deref()?;
+    match operation.op.as_str() {
+        "add" => add(document, path, operation.value.clone()),
+        "remove" => remove(document, path).map(drop),
+        "replace" => replace(document, path, operation.value.clone()),
+        "move" => {
+            let value = remove(document, operation.from.as_deref()?)?;
+            add(document, path, value)
+        }
+        "copy" => {
+            let value = get(document, operation.from.as_deref()?)?;
+            add(document, path, value)
+        }
+        "test" => (get(document, path)? == operation.value).then_some(()),
+        _ => None,
+    }
+}
+
+/// The place that a pointer names: what holds it, and its name there.
+fn locate<'v>(document: &'v mut Value, pointer: &str) -> Option<(&'v mut Value, String)> {
+    let mut parts = pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~"));
+    let mut name = parts.next()?;
+    let mut container = document;
+    for next in parts {
+        container = match container {
+            Value::Object(fields) => fields.get_mut(&name)?,
+            Value::Array(items) => {
+                let idx = index(&name, items.len(), items.len())?;
+                items.get_mut(idx)?
+            }
+            _ => return None,
+        };
+        name = next;
+    }
+    matches!(container, Value::Object(_) | Value::Array(_)).then_some((container, name))
+}
+
+/// An index below `end`; a negative one counts from `length`.
+fn index(text: &str, length: usize, end: usize) -> Option<usize> {
+    let number: i64 = text.parse().ok()?;
+    let from_end = if number < 0 { i64::try_from(length).ok()? } else { 0 };
+    usize::try_from(number + from_end).ok().filter(|idx| *idx < end)
+}
+
+fn get(document: &mut Value, pointer: &str) -> Option<Value> {
+    if pointer.is_empty() {
+        return Some(document.clone());
+    }
+    let (container, name) = locate(document, pointer)?;
+    match container {
+        Value::Object(fields) => Some(fields.get(&name).cloned().unwrap_or(Value::Null)),
+        Value::Array(items) => items.get(index(&name, items.len(), items.len())?).cloned(),
+        _ => None,
+    }
+}
+
+fn add(document: &mut Value, pointer: &str, value: Value) -> Option<()> {
+    let (container, name) = locate(document, pointer)?;
+    match container {
+        Value::Object(fields) => {
+            fields.insert(name, value);
+        }
+        Value::Array(items) if name == "-" => items.push(value),
+        Value::Array(items) => {
+            let length = items.len() + 1;
+            items.insert(index(&name, length, length)?, value);
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+fn replace(document: &mut Value, pointer: &str, value: Value) -> Option<()> {
+    let (container, name) = locate(document, pointer)?;
+    match container {
+        Value::Object(fields) => {
+            fields.insert(name, value);
+        }
+        Value::Array(items) => {
+            let idx = index(&name, items.len(), items.len())?;
+            items[idx] = value;
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+fn remove(document: &mut Value, pointer: &str) -> Option<Value> {
+    let (container, name) = locate(document, pointer)?;
+    match container {
+        Value::Object(fields) => fields.remove(&name),
+        Value::Array(items) => Some(items.remove(index(&name, items.len(), items.len())?)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn patched(document: Value, patch: Value) -> Result<Value, Status> {
+        let mut document = document;
+        apply(&mut document, &parse(&patch)?)?;
+        Ok(document)
+    }
+
+    #[test]
+    fn operations_do_what_the_standard_says() {
+        let document = json!({"data": {"a": "1"}, "list": [1, 2], "x/y~": 0});
+        let patch = json!([
+            {"op": "test", "path": "/data/a", "value": "1"},
+            {"op": "add", "path": "/data/b", "value": "2"},
+            {"op": "add", "path": "/list/1", "value": 9},
+            {"op": "add", "path": "/list/-", "value": 3},
+            {"op": "replace", "path": "/list/-1", "value": 4},
+            {"op": "remove", "path": "/list/0"},
+            {"op": "move", "from": "/data/a", "path": "/data/c"},
+            {"op": "copy", "from": "/data/none", "path": "/data/d"},
+            {"op": "replace", "path": "/x~1y~0", "value": 5},
+            {"op": "replace", "path": "/fresh", "value": true},
+        ]);
+        assert_eq!(
+            patched(document, patch).unwrap(),
+            json!({"data": {"b": "2", "c": "1", "d": null}, "list": [9, 2, 4], "x/y~": 5, "fresh": true})
+        );
+    }
+
+    #[test]
+    fn an_operation_that_cannot_be_done_fails_the_patch() {
+        for operation in [
+            json!({"op": "add", "path": "/metadata/labels/x", "value": 1}),
+            json!({"op": "remove", "path": "/data/none"}),
+            json!({"op": "remove", "path": "/list/9"}),
+            json!({"op": "add", "path": "/list/9", "value": 1}),
+            json!({"op": "replace", "path": "/list/x", "value": 1}),
+            json!({"op": "test", "path": "/data/a", "value": "2"}),
+            json!({"op": "increase", "path": "/data/a"}),
+            json!({"op": "add", "value": "2"}),
+            json!({"op": "move", "path": "/data/y"}),
+            json!({"op": "add", "path": "data/x/y", "value": 1}),
+        ] {
+            let status = patched(json!({"data": {"a": "1"}, "list": [1]}), json!([operation])).unwrap_err();
+            assert_eq!(status.code, 422, "{operation}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_list_of_operations_is_named_in_gos_words() {
+        let message = |patch: Value| parse(&patch).unwrap_err().message;
+        let go = "error decoding patch: json: cannot unmarshal";
+        assert_eq!(message(json!({})), format!("{go} object into Go value of type []handlers.jsonPatchOp"));
+        assert_eq!(message(json!([1])), format!("{go} number into Go value of type handlers.jsonPatchOp"));
+        assert!(parse(&Value::Null).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,216 @@
+//! What a Service asks for, what it has, and how it is told what it gets: pure functions over its spec.
+
+use std::net::Ipv4Addr;
+
+use serde_json::{Value, json};
+
+/// What a Service needs.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Wishes {
+    pub(super) address: Address,
+    /// One per port of the Service.
+    pub(super) ports: Vec<Port>,
+    pub(super) health: Port,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Address {
+    None,
+    Any,
+    This(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Port {
+    None,
+    Any,
+    This(u16),
+    /// The one that an earlier port gets: the same port, of another protocol.
+    LikeBefore(usize),
+}
+
+impl Wishes {
+    pub(super) fn of(service: &Value) -> Self {
+        let spec = &service["spec"];
+        let address = match (type_of(service), text(&spec["clusterIP"])) {
+            ("ExternalName", _) | (_, "None") => Address::None,
+            (_, "") => Address::Any,
+            (_, asked) => Address::This(asked.to_owned()),
+        };
+        let has_ports = wants_node_ports(service);
+        let ports = ports(service);
+        let wish = |(idx, port): (usize, &Value)| match number(&port["nodePort"]) {
+            Some(asked) => Port::This(asked),
+            None if !has_ports => Port::None,
+            None => ports[..idx].iter().position(|p| p["port"] == port["port"]).map_or(Port::Any, Port::LikeBefore),
+        };
+        let health = match (wants_health_port(service), number(&spec["healthCheckNodePort"])) {
+            (false, _) => Port::None,
+            (true, Some(asked)) => Port::This(asked),
+            (true, None) => Port::Any,
+        };
+        Self { address, ports: ports.iter().enumerate().map(wish).collect(), health }
+    }
+}
+
+/// The addresses and ports that a stored Service has.
+pub(super) fn held(service: &Value) -> (Vec<Ipv4Addr>, Vec<u16>) {
+    let spec = &service["spec"];
+    let addresses = match type_of(service) {
+        "ExternalName" => Vec::new(),
+        _ => text(&spec["clusterIP"]).parse().into_iter().collect(),
+    };
+    let mut numbers: Vec<u16> = ports(service).iter().filter_map(|port| number(&port["nodePort"])).collect();
+    numbers.extend(number(&spec["healthCheckNodePort"]));
+    numbers.sort_unstable();
+    numbers.dedup();
+    (addresses, numbers)
+}
+
+/// An update that leaves out what was allocated means to keep it, as long as the type still needs it.
+pub(super) fn inherit(service: &mut Value, old: Option<&Value>) {
+    let Some(old) = old else { return };
+    let (was, is) = (type_of(old).to_owned(), type_of(service).to_owned());
+    if was != "ExternalName" && is != "ExternalName" && text(&service["spec"]["clusterIP"]).is_empty() {
+        for field in ["clusterIP", "clusterIPs"] {
+            if let Some(value) = old["spec"].get(field) {
+                service["spec"][field] = value.clone();
+            }
+        }
+    }
+    if wants_node_ports(old) && wants_node_ports(service) {
+        inherit_ports(service, old);
+    }
+    if wants_health_port(old) && wants_health_port(service) && number(&service["spec"]["healthCheckNodePort"]).is_none() {
+        service["spec"]["healthCheckNodePort"] = old["spec"]["healthCheckNodePort"].clone();
+    }
+}
+
+fn inherit_ports(service: &mut Value, old: &Value) {
+    let taken: Vec<u16> = ports(service).iter().filter_map(|port| number(&port["nodePort"])).collect();
+    for port in service["spec"]["ports"].as_array_mut().into_iter().flatten() {
+        if number(&port["nodePort"]).is_some() {
+            continue;
+        }
+        let same = |before: &&Value| before["port"] == port["port"] && before["protocol"] == port["protocol"];
+        let before = ports(old).iter().find(same).and_then(|before| number(&before["nodePort"]));
+        if let Some(number) = before.filter(|number| !taken.contains(number)) {
+            port["nodePort"] = json!(number);
+        }
+    }
+}
+
+/// Fills the families of addresses. There is one family; what has no address of ours may have both.
+pub(super) fn families(service: &mut Value) {
+    if type_of(service) == "ExternalName" {
+        return;
+    }
+    let is_headless = text(&service["spec"]["clusterIP"]) == "None";
+    let has_selector = service["spec"]["selector"].as_object().is_some_and(|labels| !labels.is_empty());
+    let spec = &mut service["spec"];
+    if text(&spec["ipFamilyPolicy"]).is_empty() {
+        let policy = if is_headless && !has_selector { "RequireDualStack" } else { "SingleStack" };
+        spec["ipFamilyPolicy"] = json!(policy);
+    }
+    if spec["ipFamilies"].as_array().is_none_or(Vec::is_empty) {
+        let both = is_headless && !has_selector && spec["ipFamilyPolicy"] != "SingleStack";
+        spec["ipFamilies"] = if both { json!(["IPv4", "IPv6"]) } else { json!(["IPv4"]) };
+    }
+    if is_headless {
+        spec["clusterIPs"] = json!(["None"]);
+    }
+}
+
+/// Writes into the Service what it gets.
+pub(super) fn grant(service: &mut Value, address: Option<Ipv4Addr>, ports: &[Option<u16>], health: Option<u16>) {
+    if let Some(address) = address {
+        service["spec"]["clusterIP"] = json!(address.to_string());
+        service["spec"]["clusterIPs"] = json!([address.to_string()]);
+    }
+    let list = service["spec"]["ports"].as_array_mut();
+    for (port, granted) in list.into_iter().flatten().zip(ports) {
+        if let Some(granted) = granted {
+            port["nodePort"] = json!(granted);
+        }
+    }
+    if let Some(spec) = service["spec"].as_object_mut() {
+        match health {
+            Some(port) => spec.insert("healthCheckNodePort".to_owned(), json!(port)),
+            None => spec.remove("healthCheckNodePort"),
+        };
+    }
+}
+
+fn type_of(service: &Value) -> &str {
+    text(&service["spec"]["type"])
+}
+
+fn wants_node_ports(service: &Value) -> bool {
+    match type_of(service) {
+        "NodePort" => true,
+        "LoadBalancer" => service["spec"]["allocateLoadBalancerNodePorts"] != json!(false),
+        _ => false,
+    }
+}
+
+fn wants_health_port(service: &Value) -> bool {
+    type_of(service) == "LoadBalancer" && service["spec"]["externalTrafficPolicy"] == "Local"
+}
+
+fn ports(service: &Value) -> &[Value] {
+    service["spec"]["ports"].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn number(value: &Value) -> Option<u16> {
+    value.as_u64().and_then(|number| u16::try_from(number).ok()).filter(|number| *number > 0)
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_type_decides_what_is_needed() {
+        let wishes = |spec: Value| Wishes::of(&json!({"spec": spec}));
+        let ports = json!([{"port": 80, "protocol": "TCP"}, {"port": 80, "protocol": "UDP"}, {"port": 81, "nodePort": 30001}]);
+        let node_port = wishes(json!({"type": "NodePort", "ports": ports}));
+        assert_eq!(node_port.ports, [Port::Any, Port::LikeBefore(0), Port::This(30001)]);
+        assert_eq!(node_port.address, Address::Any);
+        let cluster = wishes(json!({"type": "ClusterIP", "clusterIP": "10.96.1.1", "ports": [{"port": 80}]}));
+        assert_eq!((cluster.ports, cluster.address), (vec![Port::None], Address::This("10.96.1.1".into())));
+        assert_eq!(wishes(json!({"type": "ExternalName"})).address, Address::None);
+        assert_eq!(wishes(json!({"type": "ClusterIP", "clusterIP": "None"})).address, Address::None);
+        let local = wishes(json!({"type": "LoadBalancer", "externalTrafficPolicy": "Local"}));
+        assert_eq!(local.health, Port::Any);
+    }
+
+    #[test]
+    fn an_update_that_does_not_mention_them_keeps_address_and_ports() {
+        let old = json!({"spec": {"type": "NodePort", "clusterIP": "10.96.1.1", "clusterIPs": ["10.96.1.1"],
+            "ports": [{"port": 80, "protocol": "TCP", "nodePort": 30001}]}});
+        let mut new = json!({"spec": {"type": "NodePort", "ports": [{"port": 80, "protocol": "TCP"}]}});
+        inherit(&mut new, Some(&old));
+        assert_eq!(new, old);
+        let mut plain = json!({"spec": {"type": "ClusterIP", "ports": [{"port": 80, "protocol": "TCP"}]}});
+        inherit(&mut plain, Some(&old));
+        assert_eq!(held(&plain), (vec!["10.96.1.1".parse().unwrap()], vec![]));
+    }
+
+    #[test]
+    fn headless_services_without_selector_have_both_families() {
+        let families_of = |spec: Value| {
+            let mut service = json!({"spec": spec});
+            families(&mut service);
+            (service["spec"]["ipFamilyPolicy"].clone(), service["spec"]["ipFamilies"].clone())
+        };
+        let both = (json!("RequireDualStack"), json!(["IPv4", "IPv6"]));
+        assert_eq!(families_of(json!({"type": "ClusterIP", "clusterIP": "None"})), both);
+        let one = (json!("SingleStack"), json!(["IPv4"]));
+        assert_eq!(families_of(json!({"type": "ClusterIP", "clusterIP": "None", "selector": {"a": "b"}})), one);
+        assert_eq!(families_of(json!({"type": "ClusterIP"})), one);
+    }
+}

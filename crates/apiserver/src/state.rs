@@ -1,0 +1,126 @@
+//! What all requests share.
+
+use std::sync::Arc;
+
+use axum::Router;
+use coracle_api::kind::Resource as ResourceName;
+use coracle_api::status::Status;
+use coracle_pki::Pki;
+use coracle_stdx::{CancellationToken, Scope};
+use coracle_store::{KeyValue, ListOptions, Store};
+use parking_lot::Mutex;
+use serde_json::Value;
+
+use crate::authenticate::Tokens;
+use crate::config::Config;
+use crate::kubelets::Kubelets;
+use crate::metrics::Metrics;
+use crate::paths::Schemas;
+use crate::resources::{Catalog, Resource};
+use crate::services::Allocators;
+use crate::versions::store_failure;
+
+/// Everything that is the same for every request.
+pub(crate) struct State {
+    pub(crate) config: Config,
+    pub(crate) store: Store,
+    pub(crate) pki: Pki,
+    /// The image registry below `/v2/`.
+    pub(crate) registry: Option<Router>,
+    pub(crate) catalog: Catalog,
+    pub(crate) kubelets: Kubelets,
+    pub(crate) metrics: Metrics,
+    pub(crate) allocators: Allocators,
+    pub(crate) tokens: Tokens,
+    pub(crate) schemas: Schemas,
+    /// The shared streams of events.
+    pub(crate) scope: Mutex<Scope>,
+    /// Cancelled when the server ends.
+    pub(crate) token: CancellationToken,
+}
+
+/// One of the streams that may be open at one time, until it is dropped.
+pub(crate) struct StreamGuard(Arc<State>);
+
+impl Drop for StreamGuard {
+    fn drop(&mut self) {
+        self.0.metrics.watchers.subtract();
+    }
+}
+
+/// One of the requests that may be at work at one time, until it is dropped.
+pub(crate) struct RequestGuard(Arc<State>);
+
+impl Drop for RequestGuard {
+    fn drop(&mut self) {
+        self.0.metrics.in_flight.subtract();
+    }
+}
+
+impl State {
+    /// Counts a stream in, unless there are too many.
+    pub(crate) fn enter_stream(self: &Arc<Self>) -> Result<StreamGuard, Status> {
+        if self.metrics.watchers.try_add(self.config.limits.streams_max) {
+            return Ok(StreamGuard(Arc::clone(self)));
+        }
+        Err(too_many())
+    }
+
+    /// Counts a request in, unless there are too many.
+    pub(crate) fn enter_request(self: &Arc<Self>) -> Result<RequestGuard, Status> {
+        if self.metrics.in_flight.try_add(self.config.limits.requests_in_flight_max) {
+            return Ok(RequestGuard(Arc::clone(self)));
+        }
+        Err(too_many())
+    }
+
+    /// The row of a built-in kind.
+    pub(crate) fn resource(&self, group: &str, version: &str, plural: &str) -> Arc<Resource> {
+        self.catalog.find(group, version, plural).expect("built-in kinds are always served")
+    }
+
+    /// What is stored for an object, if it exists.
+    pub(crate) async fn stored(&self, kind: &Resource, namespace: &str, name: &str) -> Result<Option<KeyValue>, Status> {
+        let key = kind.kind.key(namespace, name);
+        Ok(self.store.get(&key).await.map_err(|error| store_failure(&error))?.1)
+    }
+
+    /// An object, if it exists.
+    pub(crate) async fn object(&self, kind: &Resource, namespace: &str, name: &str) -> Result<Option<Value>, Status> {
+        Ok(self.stored(kind, namespace, name).await?.map(|kv| kind.decode(&kv)))
+    }
+
+    /// An object, or 404.
+    pub(crate) async fn existing(&self, kind: &Resource, namespace: &str, name: &str) -> Result<Value, Status> {
+        let found = self.object(kind, namespace, name).await?;
+        found.ok_or_else(|| Status::not_found(kind.kind.resource(), name))
+    }
+
+    /// Every object of a kind below a namespace, or everywhere.
+    pub(crate) async fn objects(&self, kind: &Resource, namespace: Option<&str>) -> Result<Vec<Value>, Status> {
+        let prefix = kind.kind.prefix(namespace);
+        let list = self.store.list(&prefix, ListOptions::default()).await.map_err(|error| store_failure(&error))?;
+        Ok(list.items.iter().map(|kv| kind.decode(kv)).collect())
+    }
+
+    pub(crate) async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Value>, Status> {
+        self.object(&self.resource("", "v1", "pods"), namespace, name).await
+    }
+
+    pub(crate) async fn pods_in(&self, namespace: &str) -> Result<Vec<Value>, Status> {
+        self.objects(&self.resource("", "v1", "pods"), Some(namespace)).await
+    }
+
+    pub(crate) async fn namespace(&self, name: &str) -> Result<Option<KeyValue>, Status> {
+        self.stored(&self.resource("", "v1", "namespaces"), "", name).await
+    }
+}
+
+fn too_many() -> Status {
+    Status::too_many_requests("Too many requests, please try again later.", 1)
+}
+
+/// The name of a resource in messages.
+pub(crate) fn named<'a>(group: &'a str, name: &'a str) -> ResourceName<'a> {
+    ResourceName { group, name }
+}

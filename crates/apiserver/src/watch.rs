@@ -1,0 +1,337 @@
+//! Watches: what happened to the selected objects, as a stream of lines. A watch keeps no queue of its own: it reads the
+//! shared stream of its kind, or catches up from the store's window, at the pace of its client.
+
+mod frames;
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use coracle_api::status::Status;
+use coracle_store::{ListOptions as StoreList, Revision};
+use futures::{FutureExt, StreamExt, stream};
+use rand::Rng;
+use tokio::sync::broadcast;
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use crate::answer::Answer;
+use crate::hub::{Change, Event, Subscription};
+use crate::options::ListOptions;
+use crate::resources::Resource;
+use crate::selection::Selection;
+use crate::state::{self, State};
+use crate::versions::{self, Version};
+
+pub(crate) use frames::Frames;
+
+/// Initial objects that are read at one time.
+const INITIAL_PAGE: usize = 500;
+
+/// Answers a watch: checks what it asks for, then streams until its time is over.
+pub(crate) async fn watch(
+    state: &Arc<State>,
+    resource: Arc<Resource>,
+    namespace: &str,
+    options: &ListOptions,
+    frames: Frames,
+) -> Result<Answer, Status> {
+    let selection = Selection::parse(&resource.kind, namespace, options)?;
+    options.validate()?;
+    let version = versions::parse_watch(&options.resource_version)?;
+    let start = start(state, options, version).await?;
+    let guard = state.enter_stream()?;
+    let timeout = timeout(state, options);
+    let interval = state.config.limits.bookmark_interval;
+    let mut watching = Watching {
+        state: Arc::clone(state),
+        resource,
+        selection,
+        frames,
+        source: Source::Ended,
+        position: start.revision(),
+        ready: VecDeque::new(),
+        bookmarks: options.allow_bookmarks.then_some(interval),
+        deadline: Instant::now() + timeout,
+        alarm: Box::pin(tokio::time::sleep(timeout)),
+        shutdown: Box::pin(state.token.clone().cancelled_owned()),
+        _guard: guard,
+    };
+    watching.set_alarm();
+    watching.begin(start, options).await;
+    let lines = stream::unfold(watching, |mut watching| async move {
+        let line = watching.next().await?;
+        Some((Ok::<Bytes, std::convert::Infallible>(line), watching))
+    });
+    Ok(Answer::stream("application/json", Body::from_stream(lines.fuse())))
+}
+
+/// Where a watch begins.
+enum Start {
+    /// With what is there now, then with what comes.
+    Present { revision: Revision },
+    /// With what comes after this revision.
+    After { revision: Revision },
+}
+
+impl Start {
+    fn revision(&self) -> Revision {
+        match self {
+            Self::Present { revision } | Self::After { revision } => *revision,
+        }
+    }
+}
+
+async fn start(state: &State, options: &ListOptions, version: Version) -> Result<Start, Status> {
+    let present = Start::Present { revision: state.store.revision() };
+    match (options.send_initial_events, version) {
+        (Some(true), Version::At(asked)) => {
+            versions::wait_for(&state.store, asked).await?;
+            Ok(Start::Present { revision: state.store.revision() })
+        }
+        (Some(true), Version::Newest | Version::Any) => Ok(present),
+        (Some(false), Version::Newest | Version::Any) => Ok(Start::After { revision: present.revision() }),
+        (None, Version::Newest | Version::Any) => Ok(present),
+        (_, Version::At(revision)) => Ok(Start::After { revision }),
+    }
+}
+
+fn timeout(state: &State, options: &ListOptions) -> Duration {
+    match options.timeout_seconds.and_then(|seconds| u64::try_from(seconds).ok()) {
+        None | Some(0) => {
+            state.config.limits.watch_timeout.mul_f64(rand::rng().random_range(1.0..2.0))
+        }
+        Some(seconds) => Duration::from_secs(seconds),
+    }
+}
+
+/// One watch on its way.
+struct Watching {
+    state: Arc<State>,
+    resource: Arc<Resource>,
+    selection: Selection,
+    frames: Frames,
+    source: Source,
+    /// Everything up to here has been sent or does not concern this watch.
+    position: Revision,
+    /// Lines that are made and not yet taken.
+    ready: VecDeque<Bytes>,
+    /// How often to say how far it has come.
+    bookmarks: Option<Duration>,
+    deadline: Instant,
+    /// Goes off at the next bookmark or at the end. It is kept between events, as setting it is not free.
+    alarm: Pin<Box<Sleep>>,
+    shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
+    _guard: state::StreamGuard,
+}
+
+/// Where the next events come from.
+enum Source {
+    /// The objects that were there at the beginning, a page at a time.
+    Initial { after: Option<String>, end_mark: bool },
+    /// The store's window, until the shared stream can be joined.
+    Behind(Box<coracle_store::Watch>),
+    /// The shared stream.
+    Live(broadcast::Receiver<crate::hub::Batch>),
+    /// Nothing more will come.
+    Ended,
+}
+
+/// What a live watch waits for.
+enum Woken {
+    Events(Result<crate::hub::Batch, broadcast::error::RecvError>),
+    Alarm,
+    Shutdown,
+}
+
+impl Watching {
+    async fn begin(&mut self, start: Start, options: &ListOptions) {
+        match start {
+            Start::Present { .. } => {
+                let end_mark = options.send_initial_events == Some(true) && options.allow_bookmarks;
+                self.source = Source::Initial { after: None, end_mark };
+            }
+            Start::After { .. } => self.follow().await,
+        }
+    }
+
+    /// The next line, or `None` at the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(line) = self.ready.pop_front() {
+                return Some(line);
+            }
+            match &mut self.source {
+                Source::Ended => return None,
+                Source::Initial { .. } => self.read_initial().await,
+                Source::Behind(_) => self.catch_up().await,
+                Source::Live(_) => self.wait().await,
+            }
+        }
+    }
+
+    async fn read_initial(&mut self) {
+        let Source::Initial { after, end_mark } = &mut self.source else { return };
+        let (after, end_mark) = (after.take(), *end_mark);
+        let page = StoreList { revision: Some(self.position), after, limit: Some(INITIAL_PAGE) };
+        let Ok(page) = self.state.store.list(&self.selection.prefix, page).await else {
+            return self.fail(&versions::too_old(self.position, self.state.store.compacted()));
+        };
+        for kv in &page.items {
+            if self.selection.is_everything() && self.frames.are_plain() {
+                let line = self.frames.stored(&self.resource, &kv.value, kv.mod_revision);
+                self.ready.push_back(line);
+                continue;
+            }
+            let object = self.resource.decode(kv);
+            if self.selection.matches(&self.resource.kind, &object) {
+                let line = self.frames.added(&self.resource, kv, &object);
+                self.ready.push_back(line);
+            }
+        }
+        if page.more {
+            let after = page.items.last().map(|kv| kv.key.to_string());
+            self.source = Source::Initial { after, end_mark };
+            return;
+        }
+        if end_mark {
+            let line = self.frames.bookmark(&self.resource, self.position, true);
+            self.ready.push_back(line);
+        }
+        self.follow().await;
+    }
+
+    /// Joins the shared stream when it reaches back far enough, or else the store's window.
+    async fn follow(&mut self) {
+        match self.subscribe().await {
+            Some(subscription) if subscription.after <= self.position => {
+                self.source = Source::Live(subscription.receiver);
+            }
+            Some(_) => self.fall_behind().await,
+            None => self.source = Source::Ended,
+        }
+    }
+
+    async fn subscribe(&self) -> Option<Subscription> {
+        self.resource.hub.subscribe(&self.state.store, &self.state.scope).await.ok()
+    }
+
+    async fn fall_behind(&mut self) {
+        match self.state.store.watch(&self.selection.prefix, self.position).await {
+            Ok(watch) => self.source = Source::Behind(Box::new(watch)),
+            Err(_) => self.fail(&versions::too_old(self.position, self.state.store.compacted())),
+        }
+    }
+
+    /// Takes what the store's window holds; when that is all, joins the shared stream and takes the rest.
+    async fn catch_up(&mut self) {
+        if self.drain_window() {
+            return;
+        }
+        // Joined before the window is read to its end, so nothing falls between the two; what is in both is told
+        // apart by its revision.
+        let Some(subscription) = self.subscribe().await else {
+            self.source = Source::Ended;
+            return;
+        };
+        while self.drain_window() {}
+        if matches!(self.source, Source::Behind(_)) {
+            self.source = Source::Live(subscription.receiver);
+        }
+    }
+
+    /// Takes one batch of the store's window; false when there is none now.
+    fn drain_window(&mut self) -> bool {
+        let Source::Behind(watch) = &mut self.source else { return false };
+        match watch.recv().now_or_never() {
+            None => false,
+            Some(Err(_)) => {
+                self.fail(&versions::too_old(self.position, self.state.store.compacted()));
+                false
+            }
+            Some(Ok(events)) => {
+                let events: Vec<Event> = events.into_iter().map(Event::new).collect();
+                self.take(&events);
+                true
+            }
+        }
+    }
+
+    async fn wait(&mut self) {
+        let woken = {
+            let Source::Live(receiver) = &mut self.source else { return };
+            tokio::select! {
+                biased;
+                () = self.shutdown.as_mut() => Woken::Shutdown,
+                () = self.alarm.as_mut() => Woken::Alarm,
+                batch = receiver.recv() => Woken::Events(batch),
+            }
+        };
+        match woken {
+            Woken::Events(Ok(batch)) => self.take(batch.iter().map(Arc::as_ref)),
+            Woken::Events(Err(_)) => self.fall_behind().await,
+            Woken::Alarm => {
+                let ends = Instant::now() >= self.deadline;
+                self.set_alarm();
+                self.mark().await;
+                if ends {
+                    self.source = Source::Ended;
+                }
+            }
+            Woken::Shutdown => self.source = Source::Ended,
+        }
+    }
+
+    fn set_alarm(&mut self) {
+        let next = self.bookmarks.map_or(self.deadline, |interval| self.deadline.min(Instant::now() + interval));
+        self.alarm.as_mut().reset(next);
+    }
+
+    /// Makes the lines of what this watch sees of `events`, which are whole revisions. What it has seen is passed over.
+    fn take<'e>(&mut self, events: impl IntoIterator<Item = &'e Event>) {
+        let seen = self.position;
+        for event in events.into_iter().filter(|event| event.revision > seen) {
+            self.position = event.revision;
+            if let Some(change) = self.sees(event) {
+                let line = self.frames.event(&self.resource, event, change);
+                self.ready.push_back(line);
+            }
+        }
+    }
+
+    fn sees(&self, event: &Event) -> Option<Change> {
+        if !self.selection.covers(&event.key) {
+            return None;
+        }
+        if self.selection.is_everything() {
+            return Some(event.change());
+        }
+        event.seen_by(&self.resource, |object| self.selection.matches(&self.resource.kind, object))
+    }
+
+    /// Says how far this watch has come. What is still on its way is taken first.
+    async fn mark(&mut self) {
+        if self.bookmarks.is_none() {
+            return;
+        }
+        let Ok(mut watch) = self.state.store.watch(&self.selection.prefix, self.position).await else { return };
+        while let Some(Ok(events)) = watch.recv().now_or_never() {
+            let events: Vec<Event> = events.into_iter().map(Event::new).collect();
+            self.take(&events);
+        }
+        if let Some(progress) = watch.progress() {
+            self.position = self.position.max(progress);
+            let line = self.frames.bookmark(&self.resource, self.position, false);
+            self.ready.push_back(line);
+        }
+    }
+
+    /// Tells the client why it has to begin anew, and ends.
+    fn fail(&mut self, status: &Status) {
+        self.ready.push_back(Frames::error(status));
+        self.source = Source::Ended;
+    }
+}
