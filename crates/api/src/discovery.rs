@@ -4,4 +4,7 @@ mod aggregated;
 mod legacy;
 
 pub use aggregated::aggregated;
+#[cfg(test)]
+mod tests;
+
 pub use legacy::{api_group, api_group_list, api_resource_list, api_versions};

@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use serde_json::Value;
+
 use crate::columns::Columns;
 use crate::kind::{Generation, Hooks, Kind, SelectableField, Subresource};
 
@@ -100,7 +102,9 @@ fn scale() -> Subresource {
     other("scale", "autoscaling", "v1", "Scale", &READ_WRITE)
 }
 
-fn fields(rows: &[(&str, fn(&serde_json::Value) -> String)]) -> Vec<SelectableField> {
+type Field = (&'static str, fn(&Value) -> String);
+
+fn fields(rows: &[Field]) -> Vec<SelectableField> {
     rows.iter().map(|(name, value)| SelectableField { name: (*name).to_owned(), value: *value }).collect()
 }
 

@@ -5,7 +5,8 @@ mod generate;
 mod qualified;
 
 pub use dns::{
-    dns_label, dns_label_1035, dns_label_1035_name, dns_label_name, dns_subdomain, dns_subdomain_name, dns_subdomain_relaxed, wildcard_subdomain,
+    dns_label, dns_label_1035, dns_label_1035_name, dns_label_name, dns_subdomain, dns_subdomain_name,
+    dns_subdomain_relaxed, wildcard_subdomain,
 };
 pub use generate::{ALPHABET, GENERATED_PREFIX_MAX, generated_name};
 pub use qualified::{

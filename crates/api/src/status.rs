@@ -51,7 +51,12 @@ impl fmt::Display for Status {
 }
 
 fn about(resource: Resource<'_>, name: &str) -> Details {
-    Details { name: name.to_owned(), group: resource.group.to_owned(), kind: resource.name.to_owned(), ..Details::default() }
+    Details {
+        name: name.to_owned(),
+        group: resource.group.to_owned(),
+        kind: resource.name.to_owned(),
+        ..Details::default()
+    }
 }
 
 /// Failures.
@@ -181,7 +186,8 @@ impl Status {
 
     /// 415: the body is in none of the media types that are read.
     pub fn unsupported_media_type(accepted: &str) -> Self {
-        let message = format!("the body of the request was in an unknown format - accepted media types include: {accepted}");
+        let message =
+            format!("the body of the request was in an unknown format - accepted media types include: {accepted}");
         Self::failure(415, "UnsupportedMediaType", message)
     }
 
@@ -213,9 +219,8 @@ impl Status {
 
     /// 500: the operation took too long; try again.
     pub fn server_timeout(resource: Resource<'_>, verb: &str, retry_after_seconds: u32) -> Self {
-        let message = format!(
-            "The {verb} operation against {resource} could not be completed at this time, please try again."
-        );
+        let message =
+            format!("The {verb} operation against {resource} could not be completed at this time, please try again.");
         Self::failure(500, "ServerTimeout", message).with(Details { retry_after_seconds, ..about(resource, "") })
     }
 
@@ -238,7 +243,9 @@ impl Status {
     /// 500: `Internal error occurred: why`.
     pub fn internal(why: &str) -> Self {
         let cause = Cause { message: why.to_owned(), ..Cause::default() };
-        Self::failure(500, "InternalError", format!("Internal error occurred: {why}")).with(Details::default()).because(cause)
+        Self::failure(500, "InternalError", format!("Internal error occurred: {why}"))
+            .with(Details::default())
+            .because(cause)
     }
 
     /// 500 without a reason, which upstream gives where an error has no type of its own.

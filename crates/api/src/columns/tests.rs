@@ -57,11 +57,16 @@ fn a_pod_says_how_it_does() {
 #[test]
 fn services_show_where_they_are_reached() {
     let service = |spec: Value, status: Value| {
-        shown(&json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": spec, "status": status}))
+        shown(
+            &json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": spec, "status": status}),
+        )
     };
     let ports = json!([{"port": 80, "nodePort": 30080, "protocol": "TCP"}, {"port": 53, "protocol": "UDP"}]);
     assert_eq!(
-        service(json!({"type": "NodePort", "clusterIPs": ["10.96.0.2"], "ports": ports, "selector": {"a": "b"}}), json!({})),
+        service(
+            json!({"type": "NodePort", "clusterIPs": ["10.96.0.2"], "ports": ports, "selector": {"a": "b"}}),
+            json!({})
+        ),
         "s | NodePort | 10.96.0.2 | <none> | 80:30080/TCP,53/UDP | <unknown> | a=b"
     );
     assert_eq!(

@@ -56,11 +56,19 @@ fn a_service_of_another_cluster_has_no_traffic_policy() {
     assert_eq!(service(json!({"type": "ExternalName"})), json!({"type": "ExternalName", "sessionAffinity": "None"}));
     let external = service(json!({"type": "LoadBalancer", "sessionAffinity": "ClientIP"}));
     assert_eq!(external["sessionAffinityConfig"]["clientIP"]["timeoutSeconds"], 10800);
-    assert_eq!((&external["externalTrafficPolicy"], &external["allocateLoadBalancerNodePorts"]), (&json!("Cluster"), &json!(true)));
+    assert_eq!(
+        (&external["externalTrafficPolicy"], &external["allocateLoadBalancerNodePorts"]),
+        (&json!("Cluster"), &json!(true))
+    );
 }
 
 #[test]
 fn a_secret_takes_its_plain_text_into_its_data() {
-    let secret = defaulted(json!({"apiVersion": "v1", "kind": "Secret", "data": {"a": "YQ=="}, "stringData": {"a": "b", "c": "d"}}));
-    assert_eq!(secret, json!({"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "data": {"a": "Yg==", "c": "ZA=="}}));
+    let secret = defaulted(
+        json!({"apiVersion": "v1", "kind": "Secret", "data": {"a": "YQ=="}, "stringData": {"a": "b", "c": "d"}}),
+    );
+    assert_eq!(
+        secret,
+        json!({"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "data": {"a": "Yg==", "c": "ZA=="}})
+    );
 }

@@ -16,7 +16,7 @@ pub fn aggregated<'k>(kinds: impl IntoIterator<Item = &'k Kind>, core: bool, ver
 
 fn group_document(kinds: &[&Kind], group: &str) -> Value {
     let versions: Vec<Value> = versions(kinds, group).into_iter().map(|v| version_document(kinds, group, &v)).collect();
-    let metadata = if group.is_empty() { json!({"creationTimestamp": null}) } else { json!({"name": group, "creationTimestamp": null}) };
+    let metadata = if group.is_empty() { json!({}) } else { json!({"name": group}) };
     json!({"metadata": metadata, "versions": versions})
 }
 
@@ -29,7 +29,7 @@ fn version_document(kinds: &[&Kind], group: &str, version: &str) -> Value {
 fn resource(kind: &Kind) -> Value {
     let mut document = json!({
         "resource": kind.plural,
-        "responseKind": {"group": kind.group, "version": kind.version, "kind": kind.kind},
+        "responseKind": {"group": "", "version": "", "kind": kind.kind},
         "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": kind.singular,
         "verbs": kind.verbs,
@@ -43,15 +43,18 @@ fn resource(kind: &Kind) -> Value {
     let mut subresources: Vec<&Subresource> = kind.subresources.iter().collect();
     subresources.sort_by(|a, b| a.name.cmp(&b.name));
     if !subresources.is_empty() {
-        document["subresources"] = subresources.into_iter().map(subresource).collect();
+        document["subresources"] = subresources.into_iter().map(|row| subresource(kind, row)).collect();
     }
     document
 }
 
-fn subresource(row: &Subresource) -> Value {
+/// Group and version are told only where they are not those of the document's place.
+fn subresource(kind: &Kind, row: &Subresource) -> Value {
+    let same = (&row.group, &row.version) == (&kind.group, &kind.version);
+    let (group, version) = if same { ("", "") } else { (row.group.as_str(), row.version.as_str()) };
     json!({
         "subresource": row.name,
-        "responseKind": {"group": row.group, "version": row.version, "kind": row.kind},
+        "responseKind": {"group": group, "version": version, "kind": row.kind},
         "verbs": row.verbs,
     })
 }

@@ -70,7 +70,8 @@ pub fn api_resource_list<'k>(kinds: impl IntoIterator<Item = &'k Kind>, group: &
     }
     resources.sort_by(|a, b| a.0.cmp(&b.0));
     let resources: Vec<Value> = resources.into_iter().map(|(_, entry)| entry).collect();
-    let mut document = json!({"kind": "APIResourceList", "groupVersion": api_version(group, version), "resources": resources});
+    let mut document =
+        json!({"kind": "APIResourceList", "groupVersion": api_version(group, version), "resources": resources});
     // The core group's list is older than the rule that documents carry a version.
     if !group.is_empty() {
         document["apiVersion"] = json!("v1");
@@ -123,6 +124,6 @@ fn subresource(kind: &Kind, row: &Subresource, name: &str) -> Value {
 
 /// Tells clients when a kind's stored form changes.
 fn storage_version_hash(kind: &Kind) -> String {
-    let identity = format!("{}/{}, Kind={}", kind.group, kind.version, kind.kind);
+    let identity = format!("{}/{}/{}", kind.group, kind.version, kind.kind);
     STANDARD.encode(&Sha256::digest(identity)[..8])
 }

@@ -26,7 +26,7 @@ fn text<'a>(object: &'a Value, field: &str) -> &'a str {
 
 pub(super) fn begin_generation(rule: Generation, object: &mut Value) {
     match rule {
-        Generation::None => drop_generation(object),
+        Generation::None => {}
         Generation::Spec | Generation::Content => set_generation(object, 1),
     }
 }

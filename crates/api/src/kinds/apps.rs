@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{fields, row, scale, status, strings};
+use super::{row, scale, status, strings};
 use crate::kind::{Generation, Hooks, Kind, Part};
 use crate::{columns, defaults, validation};
 
@@ -28,7 +28,7 @@ fn deployment() -> Kind {
         categories: strings(&["all"]),
         generation: Generation::Spec,
         subresources: vec![scale(), status("Deployment", "apps")],
-        
+
         columns: columns::apps::deployment(),
         hooks: Hooks {
             defaults: defaults::apps::deployment,
@@ -48,8 +48,7 @@ fn replica_set() -> Kind {
         categories: strings(&["all"]),
         generation: Generation::Spec,
         subresources: vec![scale(), status("ReplicaSet", "apps")],
-        fields: fields(&[("status.replicas", |rs| rs["status"]["replicas"].as_i64().unwrap_or_default().to_string())]),
-        
+
         columns: columns::apps::replica_set(),
         hooks: Hooks {
             defaults: defaults::apps::replica_set,

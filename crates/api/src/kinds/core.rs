@@ -26,14 +26,16 @@ pub(super) fn rows() -> Vec<Kind> {
 }
 
 fn config_map() -> Kind {
-    Kind { short_names: strings(&["cm"]), 
+    Kind {
+        short_names: strings(&["cm"]),
         columns: columns::core::config_map(),
         hooks: Hooks {
             validate: validation::config::config_map,
             validate_update: validation::config::config_map_update,
             ..Hooks::default()
         },
-        ..row("", "v1", "ConfigMap", "configmaps") }
+        ..row("", "v1", "ConfigMap", "configmaps")
+    }
 }
 
 fn endpoints() -> Kind {
@@ -41,7 +43,7 @@ fn endpoints() -> Kind {
         short_names: strings(&["ep"]),
         create_on_update: true,
         singular: "endpoints".to_owned(),
-        
+
         columns: columns::network::endpoints(),
         hooks: Hooks {
             defaults: defaults::network::endpoints,
@@ -60,7 +62,7 @@ fn namespace() -> Kind {
         verbs: strings(&["create", "delete", "get", "list", "patch", "update", "watch"]),
         subresources: vec![part("Namespace", "", "finalize", &["update"]), status("Namespace", "")],
         fields: fields(&[("status.phase", fields_of::phase), ("name", fields_of::name)]),
-        
+
         columns: columns::core::namespace(),
         hooks: Hooks {
             defaults: defaults::core::namespace,
@@ -85,7 +87,7 @@ fn node() -> Kind {
             status("Node", ""),
         ],
         fields: fields(&[("spec.unschedulable", fields_of::unschedulable)]),
-        
+
         columns: columns::node::node(),
         hooks: Hooks {
             defaults: defaults::core::node,
@@ -106,7 +108,7 @@ fn pod() -> Kind {
         generation: Generation::Spec,
         subresources: pod_subresources(),
         fields: fields(fields_of::POD),
-        
+
         columns: columns::pod::pod(),
         hooks: Hooks {
             defaults: defaults::pod::pod,
@@ -138,7 +140,8 @@ fn pod_subresources() -> Vec<crate::kind::Subresource> {
 }
 
 fn pod_template() -> Kind {
-    Kind { generation: Generation::Content, 
+    Kind {
+        generation: Generation::Content,
         columns: columns::apps::pod_template(),
         hooks: Hooks {
             defaults: defaults::apps::pod_template,
@@ -147,11 +150,13 @@ fn pod_template() -> Kind {
             ..Hooks::default()
         },
         returns_deleted: true,
-        ..row("", "v1", "PodTemplate", "podtemplates") }
+        ..row("", "v1", "PodTemplate", "podtemplates")
+    }
 }
 
 fn secret() -> Kind {
-    Kind { fields: fields(&[("type", fields_of::secret_type)]), 
+    Kind {
+        fields: fields(&[("type", fields_of::secret_type)]),
         columns: columns::core::secret(),
         hooks: Hooks {
             defaults: defaults::core::secret,
@@ -159,14 +164,15 @@ fn secret() -> Kind {
             validate_update: validation::config::secret_update,
             ..Hooks::default()
         },
-        ..row("", "v1", "Secret", "secrets") }
+        ..row("", "v1", "Secret", "secrets")
+    }
 }
 
 fn service_account() -> Kind {
     Kind {
         short_names: strings(&["sa"]),
         subresources: vec![other("token", "authentication.k8s.io", "v1", "TokenRequest", &["create"])],
-        
+
         columns: columns::core::service_account(),
         returns_deleted: true,
         ..row("", "v1", "ServiceAccount", "serviceaccounts")
@@ -183,7 +189,7 @@ fn service() -> Kind {
             status("Service", ""),
         ],
         fields: fields(&[("spec.clusterIP", fields_of::cluster_ip), ("spec.type", fields_of::service_type)]),
-        
+
         columns: columns::network::service(),
         hooks: Hooks {
             defaults: defaults::network::service,

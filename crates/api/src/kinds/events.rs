@@ -91,7 +91,11 @@ fn from_storage(event: &mut Value) {
     rename(event, "events.k8s.io/v1", |(core, events)| (core, events));
 }
 
-fn rename(event: &mut Value, api_version: &str, direction: fn((&'static str, &'static str)) -> (&'static str, &'static str)) {
+fn rename(
+    event: &mut Value,
+    api_version: &str,
+    direction: fn((&'static str, &'static str)) -> (&'static str, &'static str),
+) {
     let Some(fields) = event.as_object_mut() else { return };
     for (from, to) in NAMES.map(direction) {
         if let Some(value) = fields.remove(from) {

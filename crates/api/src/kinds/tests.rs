@@ -34,7 +34,10 @@ fn events_of_both_groups_are_the_same_objects() {
     let served = serde_json::json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "regarding": {"name": "p"}, "note": "n", "deprecatedCount": 2});
     let mut event = served.clone();
     (conversion.to_storage)(&mut event);
-    assert_eq!(event, serde_json::json!({"apiVersion": "v1", "kind": "Event", "involvedObject": {"name": "p"}, "message": "n", "count": 2}));
+    assert_eq!(
+        event,
+        serde_json::json!({"apiVersion": "v1", "kind": "Event", "involvedObject": {"name": "p"}, "message": "n", "count": 2})
+    );
     (conversion.from_storage)(&mut event);
     assert_eq!(event, served);
     assert_eq!(events.storage, by_plural("", "v1", "events").expect("events are a kind").storage);

@@ -40,7 +40,9 @@ impl FieldSelector {
 
     /// Whether an object of `kind` matches.
     pub fn matches(&self, kind: &Kind, object: &Value) -> bool {
-        self.requirements.iter().all(|r| (value(kind, object, &r.field) == r.value) == (r.operator == FieldOperator::Equals))
+        self.requirements
+            .iter()
+            .all(|r| (value(kind, object, &r.field) == r.value) == (r.operator == FieldOperator::Equals))
     }
 
     /// The only name that can match, when the selector asks for one: a list of one object is a read of it.
@@ -122,7 +124,9 @@ fn unescape(value: &str) -> Result<String, Error> {
         match (c, c == '\\') {
             (_, true) => match chars.next() {
                 Some(escaped @ ('\\' | ',' | '=')) => plain.push(escaped),
-                Some(other) => return Err(Error(format!("invalid field selector: invalid escape sequence: \\{other}"))),
+                Some(other) => {
+                    return Err(Error(format!("invalid field selector: invalid escape sequence: \\{other}")));
+                }
                 None => return Err(Error("invalid field selector: invalid escape sequence: \\".to_owned())),
             },
             (',' | '=', false) => {

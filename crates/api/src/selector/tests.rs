@@ -13,8 +13,20 @@ fn parse_error(text: &str) -> String {
 fn text_is_matched_against_labels() {
     let labels = json!({"app": "web", "tier": "a", "size": "10"});
     let matching = [
-        "", "app", "app=web", "app==web", "app!=db", "tier in (a,b)", "tier notin (b)", "!old", "old!=x", "old notin (x)",
-        "size>9,size<11", " app = web , tier in ( a , b ) ", "in!=x", "tier notin ()",
+        "",
+        "app",
+        "app=web",
+        "app==web",
+        "app!=db",
+        "tier in (a,b)",
+        "tier notin (b)",
+        "!old",
+        "old!=x",
+        "old notin (x)",
+        "size>9,size<11",
+        " app = web , tier in ( a , b ) ",
+        "in!=x",
+        "tier notin ()",
     ];
     for text in matching {
         assert!(Selector::parse(text).expect(text).matches(&labels), "{text}");
@@ -38,12 +50,18 @@ fn errors_are_upstreams() {
         ("a notin b", "unable to parse requirement: found 'b' expected: '('"),
         ("(a)", "found '(', expected: !, identifier, or 'end of string'"),
         ("a,", "found '', expected: identifier after ','"),
-        ("size>x", "unable to parse requirement: values[0]: Invalid value: \"x\": for 'Gt', 'Lt' operators, the value must be an integer"),
+        (
+            "size>x",
+            "unable to parse requirement: values[0]: Invalid value: \"x\": for 'Gt', 'Lt' operators, the value must be an integer",
+        ),
     ];
     for (text, message) in table {
         assert_eq!(parse_error(text), message, "{text}");
     }
-    assert!(parse_error("-bad=1").starts_with("unable to parse requirement: <nil>: Invalid value: \"-bad\": name part must"));
+    assert!(
+        parse_error("-bad=1")
+            .starts_with("unable to parse requirement: <nil>: Invalid value: \"-bad\": name part must")
+    );
     let long = "v".repeat(64);
     assert_eq!(
         parse_error(&format!("a={long}")),
@@ -64,7 +82,8 @@ fn objects_mean_what_their_text_means() {
 #[test]
 fn field_selectors_know_the_fields_of_their_kind() {
     let kind = |plural| kinds::by_plural("", "v1", plural).expect("a built-in kind");
-    let pod = json!({"metadata": {"name": "p", "namespace": "n"}, "spec": {"nodeName": "a"}, "status": {"phase": "Running"}});
+    let pod =
+        json!({"metadata": {"name": "p", "namespace": "n"}, "spec": {"nodeName": "a"}, "status": {"phase": "Running"}});
     let matching = |text| FieldSelector::parse(text, kind("pods")).expect("valid").matches(kind("pods"), &pod);
     assert!(matching("spec.nodeName=a,status.phase!=Failed,metadata.namespace==n"));
     assert!(!matching("spec.nodeName!=a"));
@@ -75,5 +94,8 @@ fn field_selectors_know_the_fields_of_their_kind() {
         "\"type\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
     );
     assert_eq!(error("nonsense", "secrets"), "invalid selector: 'nonsense'; can't understand 'nonsense'");
-    assert_eq!(error("metadata.name>1", "secrets"), "invalid selector: 'metadata.name>1'; can't understand 'metadata.name>1'");
+    assert_eq!(
+        error("metadata.name>1", "secrets"),
+        "invalid selector: 'metadata.name>1'; can't understand 'metadata.name>1'"
+    );
 }

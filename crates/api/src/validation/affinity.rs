@@ -26,7 +26,7 @@ fn node(at: Cursor<'_, '_>, errors: &mut Errors) {
 /// Terms of which one must be met.
 fn node_selector(at: Cursor<'_, '_>, errors: &mut Errors) {
     let terms = at.field("nodeSelectorTerms");
-    if terms.len() == 0 {
+    if terms.is_empty() {
         errors.push(terms.required("must have at least one node selector term"));
     }
     for term in terms.items() {
@@ -51,10 +51,10 @@ fn node_term(at: Cursor<'_, '_>, errors: &mut Errors) {
 fn requirement(at: Cursor<'_, '_>, errors: &mut Errors) {
     let values = at.field("values");
     match at.field("operator").str() {
-        "In" | "NotIn" if values.len() == 0 => {
+        "In" | "NotIn" if values.is_empty() => {
             errors.push(values.required("must be specified when `operator` is 'In' or 'NotIn'"));
         }
-        "Exists" | "DoesNotExist" if values.len() > 0 => {
+        "Exists" | "DoesNotExist" if !values.is_empty() => {
             errors.push(values.forbidden("may not be specified when `operator` is 'Exists' or 'DoesNotExist'"));
         }
         "Gt" | "Lt" if values.len() != 1 => {

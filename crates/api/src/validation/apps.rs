@@ -40,12 +40,29 @@ fn same_selector(spec: Cursor<'_, '_>, old: &Value, errors: &mut Errors) {
 fn deployment_status(new: &Value, old: &Value) -> Vec<FieldError> {
     let (root, mut errors) = (Cursor::root(new), Vec::new());
     let status = root.field("status");
-    counts(status, &["observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas"], &mut errors);
+    counts(
+        status,
+        &[
+            "observedGeneration",
+            "replicas",
+            "updatedReplicas",
+            "readyReplicas",
+            "availableReplicas",
+            "unavailableReplicas",
+        ],
+        &mut errors,
+    );
     let collisions = status.field("collisionCount");
     if collisions.is_set() {
         common::not_negative(collisions, &mut errors);
     }
-    at_most(status, &["updatedReplicas", "readyReplicas", "availableReplicas"], "replicas", "status.replicas", &mut errors);
+    at_most(
+        status,
+        &["updatedReplicas", "readyReplicas", "availableReplicas"],
+        "replicas",
+        "status.replicas",
+        &mut errors,
+    );
     at_most(status, &["availableReplicas"], "readyReplicas", "readyReplicas", &mut errors);
     let before = old["status"]["collisionCount"].as_i64();
     if before.is_some() && collisions.int() < before.unwrap_or_default() {
@@ -95,7 +112,8 @@ fn workload_template(spec: Cursor<'_, '_>, unusable: bool, errors: &mut Errors) 
     }
     let metadata = template.field("metadata");
     let labels = metadata.field("labels");
-    let empty = selector.is_set() && selector.field("matchLabels").len() + selector.field("matchExpressions").len() == 0;
+    let empty =
+        selector.is_set() && selector.field("matchLabels").len() + selector.field("matchExpressions").len() == 0;
     if !empty && !labels_match_object(selector.value(), labels.value()) {
         errors.push(labels.invalid("`selector` does not match template `labels`"));
     }
@@ -123,7 +141,12 @@ fn strategy(at: Cursor<'_, '_>, errors: &mut Errors) {
         "RollingUpdate" => rolling_update(rolling, errors),
         other => {
             let value = json!({"Type": other, "RollingUpdate": null});
-            errors.push(FieldError::not_supported_in_order(at.path(), &value, &["Type", "RollingUpdate"], &["Recreate", "RollingUpdate"]));
+            errors.push(FieldError::not_supported_in_order(
+                at.path(),
+                &value,
+                &["Type", "RollingUpdate"],
+                &["Recreate", "RollingUpdate"],
+            ));
         }
     }
 }
@@ -194,7 +217,11 @@ pub(crate) fn replica_set_update(new: &Value, old: &Value, part: Part) -> Vec<Fi
 fn replica_set_status(new: &Value) -> Vec<FieldError> {
     let (root, mut errors) = (Cursor::root(new), Vec::new());
     let status = root.field("status");
-    counts(status, &["replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"], &mut errors);
+    counts(
+        status,
+        &["replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"],
+        &mut errors,
+    );
     let bounded = ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"];
     at_most(status, &bounded, "replicas", "status.replicas", &mut errors);
     at_most(status, &["availableReplicas"], "readyReplicas", "readyReplicas", &mut errors);

@@ -98,11 +98,7 @@ fn required_keys(root: Cursor<'_, '_>, errors: &mut Errors) {
                 errors.push(password.required(""));
             }
         }
-        "kubernetes.io/ssh-auth" => {
-            if data.key("ssh-privatekey").str().is_empty() {
-                errors.push(data.key("ssh-privatekey").required(""));
-            }
-        }
+        "kubernetes.io/ssh-auth" => common::required(data.key("ssh-privatekey"), errors),
         "kubernetes.io/tls" => {
             for key in ["tls.crt", "tls.key"] {
                 if !data.key(key).is_set() {

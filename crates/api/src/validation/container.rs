@@ -11,7 +11,14 @@ const RESTART_POLICIES: [&str; 3] = ["Always", "Never", "OnFailure"];
 const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
 /// What a container that is added for debugging has not.
 const NOT_EPHEMERAL: [&str; 8] = [
-    "ports", "resources", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resizePolicy", "restartPolicy",
+    "ports",
+    "resources",
+    "livenessProbe",
+    "readinessProbe",
+    "startupProbe",
+    "lifecycle",
+    "resizePolicy",
+    "restartPolicy",
 ];
 
 /// What the checks of containers need to know about their pod.
@@ -24,7 +31,7 @@ pub(super) struct Pod<'p> {
 /// All containers of a spec, in upstream's order.
 pub(super) fn all(spec: Cursor<'_, '_>, pod: &Pod<'_>, errors: &mut Errors) {
     let (regular, init) = (spec.field("containers"), spec.field("initContainers"));
-    if regular.len() == 0 {
+    if regular.is_empty() {
         errors.push(regular.required(""));
     }
     let mut names = BTreeSet::new();
@@ -83,7 +90,7 @@ fn handlers(at: Cursor<'_, '_>, errors: &mut Errors) {
 fn restart_policy(at: Cursor<'_, '_>, errors: &mut Errors) {
     let (policy, rules) = (at.field("restartPolicy"), at.field("restartPolicyRules"));
     common::optional_one_of(policy, &RESTART_POLICIES, errors);
-    if rules.len() > 0 && !policy.is_set() {
+    if !rules.is_empty() && !policy.is_set() {
         errors.push(policy.required("must specify restartPolicy when restart rules are used"));
     }
 }

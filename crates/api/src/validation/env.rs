@@ -5,11 +5,23 @@ use crate::names;
 use crate::quantity::Quantity;
 
 const ENV_FIELDS: [&str; 9] = [
-    "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName", "status.hostIP",
-    "status.hostIPs", "status.podIP", "status.podIPs",
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.nodeName",
+    "spec.serviceAccountName",
+    "status.hostIP",
+    "status.hostIPs",
+    "status.podIP",
+    "status.podIPs",
 ];
 const ENV_RESOURCES: [&str; 6] = [
-    "limits.cpu", "limits.ephemeral-storage", "limits.memory", "requests.cpu", "requests.ephemeral-storage", "requests.memory",
+    "limits.cpu",
+    "limits.ephemeral-storage",
+    "limits.memory",
+    "requests.cpu",
+    "requests.ephemeral-storage",
+    "requests.memory",
 ];
 /// Fields that exist, but that a variable cannot show.
 const OTHER_FIELDS: [&str; 4] = ["metadata.annotations", "metadata.labels", "spec.restartPolicy", "spec.schedulerName"];
@@ -119,10 +131,13 @@ fn divisor(at: Cursor<'_, '_>, errors: &mut Errors) {
     let resource = at.field("resource");
     let (allowed, name): (&[&str], _) = match resource.str().rsplit('.').next() {
         Some("cpu") => (&["1m", "1"], "cpu"),
-        Some("memory") => (&["1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"], "memory"),
-        Some("ephemeral-storage") => {
-            (&["1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"], "local ephemeral storage")
+        Some("memory") => {
+            (&["1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"], "memory")
         }
+        Some("ephemeral-storage") => (
+            &["1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"],
+            "local ephemeral storage",
+        ),
         _ => return,
     };
     if allowed.iter().any(|text| text.parse::<Quantity>() == Ok(divisor)) {

@@ -42,7 +42,11 @@ fn involved(root: Cursor<'_, '_>, object: Cursor<'_, '_>, errors: &mut Errors) {
     let cluster_scoped = at.str().is_empty() && !object.field("kind").str().is_empty();
     let fits = if cluster_scoped { ["default", "kube-system"].contains(&namespace) } else { at.str() == namespace };
     if !fits {
-        errors.push(FieldError::invalid("involvedObject.namespace", &at.str().into(), "does not match event.namespace"));
+        errors.push(FieldError::invalid(
+            "involvedObject.namespace",
+            &at.str().into(),
+            "does not match event.namespace",
+        ));
     }
 }
 
@@ -84,7 +88,17 @@ pub(crate) fn core_update(new: &Value, _: &Value, _: Part) -> Vec<FieldError> {
 pub(crate) fn own_group_update(new: &Value, old: &Value, _: Part) -> Vec<FieldError> {
     let mut errors = own_group(new);
     let root = Cursor::root(new);
-    let fixed = ["regarding", "reason", "action", "type", "note", "related", "reportingController", "reportingInstance", "eventTime"];
+    let fixed = [
+        "regarding",
+        "reason",
+        "action",
+        "type",
+        "note",
+        "related",
+        "reportingController",
+        "reportingInstance",
+        "eventTime",
+    ];
     for field in fixed {
         common::immutable(root.field(field), &old[field], &mut errors);
     }

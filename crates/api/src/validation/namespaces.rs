@@ -15,7 +15,12 @@ pub(crate) fn namespace(object: &Value) -> Vec<FieldError> {
         let problems = names::qualified_name(finalizer.str());
         errors.extend(problems.iter().map(|problem| at.invalid_value(finalizer.str(), problem)));
         if problems.is_empty() && !is_known(finalizer.str()) {
-            errors.push(at.invalid_value(finalizer.str(), "name is neither a standard finalizer name nor is it fully qualified"));
+            errors.push(
+                at.invalid_value(
+                    finalizer.str(),
+                    "name is neither a standard finalizer name nor is it fully qualified",
+                ),
+            );
         }
     }
     errors

@@ -78,7 +78,9 @@ pub(crate) fn node_update(new: &Value, old: &Value, part: Part) -> Vec<FieldErro
     }
     let provider = before["providerID"].as_str().unwrap_or_default();
     if !provider.is_empty() && provider != spec.field("providerID").str() {
-        errors.push(spec.field("providerID").forbidden("node updates may not change providerID except from \"\" to valid"));
+        errors.push(
+            spec.field("providerID").forbidden("node updates may not change providerID except from \"\" to valid"),
+        );
     }
     cidrs(spec, &mut errors);
     taints(spec.field("taints"), &mut errors);

@@ -3,7 +3,9 @@
 use serde_json::Value;
 
 use super::container::{self, Pod};
-use super::{Cursor, Errors, FieldError, affinity, common, metadata, pod_update, resources, scheduling, security, volumes};
+use super::{
+    Cursor, Errors, FieldError, affinity, common, metadata, pod_update, resources, scheduling, security, volumes,
+};
 use crate::kind::{Part, name_of};
 use crate::names;
 
@@ -17,10 +19,10 @@ pub(crate) fn validate(pod: &Value) -> Vec<FieldError> {
     let (root, mut errors) = (Cursor::root(pod), Vec::new());
     let at = root.field("spec");
     spec(at, name_of(pod), &mut errors);
-    if at.field("ephemeralContainers").len() > 0 {
+    if !at.field("ephemeralContainers").is_empty() {
         errors.push(at.field("ephemeralContainers").forbidden("cannot be set on create"));
     }
-    if at.field("schedulingGates").len() > 0 && !at.field("nodeName").str().is_empty() {
+    if !at.field("schedulingGates").is_empty() && !at.field("nodeName").str().is_empty() {
         errors.push(at.field("nodeName").forbidden("cannot be set until all schedulingGates have been cleared"));
     }
     errors
@@ -38,7 +40,7 @@ pub(crate) fn template(at: Cursor<'_, '_>, errors: &mut Errors) {
     metadata::annotations(at.with("annotations", metadata.get("annotations")), errors);
     let spec = at.field("spec");
     self::spec(spec, "", errors);
-    if spec.field("ephemeralContainers").len() > 0 {
+    if !spec.field("ephemeralContainers").is_empty() {
         errors.push(spec.field("ephemeralContainers").forbidden("ephemeral containers not allowed in pod template"));
     }
 }
@@ -136,7 +138,7 @@ fn dns(spec: Cursor<'_, '_>, errors: &mut Errors) {
             errors.push(at.required("must provide `dnsConfig` when `dnsPolicy` is None"));
             return;
         }
-        if servers.len() == 0 {
+        if servers.is_empty() {
             errors.push(servers.required("must provide at least one DNS nameserver when `dnsPolicy` is None"));
             return;
         }
@@ -161,7 +163,8 @@ fn searches(at: Cursor<'_, '_>, errors: &mut Errors) {
     }
     let characters = at.items().map(|s| s.str().len() + 1).sum::<usize>().saturating_sub(1);
     if characters > SEARCH_CHARACTERS_MAX {
-        let detail = format!("must not have more than {SEARCH_CHARACTERS_MAX} characters (including spaces) in the search list");
+        let detail =
+            format!("must not have more than {SEARCH_CHARACTERS_MAX} characters (including spaces) in the search list");
         errors.push(at.invalid(&detail));
     }
     for search in at.items() {

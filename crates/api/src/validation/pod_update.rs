@@ -125,7 +125,9 @@ fn frozen(spec: &Value, before: &Value, gated: bool) -> Value {
             fields.remove("affinity");
         }
         let grace = |spec: &Value| spec["terminationGracePeriodSeconds"].as_i64();
-        if fields.get("terminationGracePeriodSeconds").and_then(Value::as_i64) == Some(1) && grace(before).is_some_and(|g| g < 0) {
+        if fields.get("terminationGracePeriodSeconds").and_then(Value::as_i64) == Some(1)
+            && grace(before).is_some_and(|g| g < 0)
+        {
             fields.insert("terminationGracePeriodSeconds".to_owned(), before["terminationGracePeriodSeconds"].clone());
         }
     }
@@ -159,7 +161,9 @@ fn ephemeral(new: &Value, old: &Value, errors: &mut Errors) {
     for before in old["spec"]["ephemeralContainers"].as_array().into_iter().flatten() {
         let name = before["name"].as_str().unwrap_or_default();
         match at.items().find(|container| container.field("name").str() == name) {
-            None => errors.push(at.forbidden(&format!("existing ephemeral containers \"{name}\" may not be removed\n"))),
+            None => {
+                errors.push(at.forbidden(&format!("existing ephemeral containers \"{name}\" may not be removed\n")))
+            }
             Some(now) if now.value() != before => {
                 errors.push(at.forbidden(&format!("existing ephemeral containers \"{name}\" may not be changed")));
             }

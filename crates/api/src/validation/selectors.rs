@@ -19,10 +19,10 @@ pub(super) fn invalid(at: Cursor<'_, '_>, detail: &str) -> FieldError {
 fn requirement(at: Cursor<'_, '_>, errors: &mut Errors) {
     let values = at.field("values");
     match at.field("operator").str() {
-        "In" | "NotIn" if values.len() == 0 => {
+        "In" | "NotIn" if values.is_empty() => {
             errors.push(values.required("must be specified when `operator` is 'In' or 'NotIn'"));
         }
-        "Exists" | "DoesNotExist" if values.len() > 0 => {
+        "Exists" | "DoesNotExist" if !values.is_empty() => {
             errors.push(values.forbidden("may not be specified when `operator` is 'Exists' or 'DoesNotExist'"));
         }
         "In" | "NotIn" | "Exists" | "DoesNotExist" => {}

@@ -24,7 +24,7 @@ pub(crate) fn service(object: &Value) -> Vec<FieldError> {
 
 fn check(spec: Cursor<'_, '_>, errors: &mut Errors) {
     let (kind, ports) = (spec.field("type"), spec.field("ports"));
-    if ports.len() == 0 && !is_headless(spec.value()) && kind.str() != "ExternalName" {
+    if ports.is_empty() && !is_headless(spec.value()) && kind.str() != "ExternalName" {
         errors.push(ports.required(""));
     }
     by_type(spec, errors);
@@ -131,7 +131,8 @@ fn duplicates(ports: Cursor<'_, '_>, errors: &mut Errors) {
 /// Go shows the port as its structure, with everything but the key left zero.
 fn duplicate_port(at: Cursor<'_, '_>, protocol: &str, port: i64) -> FieldError {
     let order = ["Name", "Protocol", "AppProtocol", "Port", "TargetPort", "NodePort"];
-    let value = json!({"Name": "", "Protocol": protocol, "AppProtocol": null, "Port": port, "TargetPort": 0, "NodePort": 0});
+    let value =
+        json!({"Name": "", "Protocol": protocol, "AppProtocol": null, "Port": port, "TargetPort": 0, "NodePort": 0});
     FieldError::duplicate_in_order(at.path(), &value, &order)
 }
 
@@ -153,7 +154,7 @@ fn ingress(root: Cursor<'_, '_>, errors: &mut Errors) {
     let (spec, status) = (root.field("spec"), root.field("status"));
     let balancer = status.field("loadBalancer");
     let at = balancer.field("ingress");
-    if spec.field("type").str() != "LoadBalancer" && at.len() > 0 {
+    if spec.field("type").str() != "LoadBalancer" && !at.is_empty() {
         errors.push(at.forbidden("may only be used when `spec.type` is 'LoadBalancer'"));
         return;
     }

@@ -42,7 +42,7 @@ fn endpoints(at: Cursor<'_, '_>, family: &str, errors: &mut Errors) {
     }
     for endpoint in at.items() {
         let addresses = endpoint.field("addresses");
-        if addresses.len() == 0 {
+        if addresses.is_empty() {
             errors.push(addresses.required("must contain at least 1 address"));
         } else if addresses.len() > ADDRESSES_MAX {
             errors.push(FieldError::too_many(addresses.path(), addresses.len(), ADDRESSES_MAX));

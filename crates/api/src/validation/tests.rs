@@ -68,13 +68,31 @@ fn a_valid_object_of_every_kind_is_valid() {
 fn containers_are_told_what_is_wrong_with_them() {
     let table = [
         (json!({"image": ""}), "spec.containers[0].image: Required value"),
-        (json!({"image": " a "}), "spec.containers[0].image: Invalid value: \" a \": must not have leading or trailing whitespace"),
-        (json!({"imagePullPolicy": "Sometimes"}), "spec.containers[0].imagePullPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"IfNotPresent\", \"Never\""),
-        (json!({"ports": [{"containerPort": 65536}]}), "spec.containers[0].ports[0].containerPort: Invalid value: 65536: must be between 1 and 65535, inclusive"),
-        (json!({"env": [{"name": "a=b"}]}), "spec.containers[0].env[0].name: Invalid value: \"a=b\": a valid environment variable name must consist only of printable ASCII characters other than '='"),
+        (
+            json!({"image": " a "}),
+            "spec.containers[0].image: Invalid value: \" a \": must not have leading or trailing whitespace",
+        ),
+        (
+            json!({"imagePullPolicy": "Sometimes"}),
+            "spec.containers[0].imagePullPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"IfNotPresent\", \"Never\"",
+        ),
+        (
+            json!({"ports": [{"containerPort": 65536}]}),
+            "spec.containers[0].ports[0].containerPort: Invalid value: 65536: must be between 1 and 65535, inclusive",
+        ),
+        (
+            json!({"env": [{"name": "a=b"}]}),
+            "spec.containers[0].env[0].name: Invalid value: \"a=b\": a valid environment variable name must consist only of printable ASCII characters other than '='",
+        ),
         (json!({"livenessProbe": {}}), "spec.containers[0].livenessProbe: Required value: must specify a handler type"),
-        (json!({"volumeMounts": [{"name": "none", "mountPath": "/a"}]}), "spec.containers[0].volumeMounts[0].name: Not found: \"none\""),
-        (json!({"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}}), "spec.containers[0].resources.requests: Invalid value: \"2\": must be less than or equal to cpu limit of 1"),
+        (
+            json!({"volumeMounts": [{"name": "none", "mountPath": "/a"}]}),
+            "spec.containers[0].volumeMounts[0].name: Not found: \"none\"",
+        ),
+        (
+            json!({"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}}),
+            "spec.containers[0].resources.requests: Invalid value: \"2\": must be less than or equal to cpu limit of 1",
+        ),
     ];
     for (fields, message) in table {
         assert_eq!(said(container(fields)), message);
@@ -84,15 +102,20 @@ fn containers_are_told_what_is_wrong_with_them() {
 #[test]
 fn a_workload_selects_the_pods_that_it_makes() {
     let deployment = |labels: Value, selector: Value| {
-        said(json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": {"selector": selector,
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "c"}]}}}}))
+        said(
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": {"selector": selector,
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "c"}]}}}}),
+        )
     };
     assert_eq!(
         deployment(json!({"app": "other"}), json!({"matchLabels": {"app": "a"}})),
         "spec.template.metadata.labels: Invalid value: {\"app\":\"other\"}: `selector` does not match template `labels`"
     );
     assert_eq!(
-        deployment(json!({"app": "a"}), json!({"matchLabels": {"app": "a"}, "matchExpressions": [{"key": "app", "operator": "In"}]})),
+        deployment(
+            json!({"app": "a"}),
+            json!({"matchLabels": {"app": "a"}, "matchExpressions": [{"key": "app", "operator": "In"}]})
+        ),
         "[spec.selector.matchExpressions[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn', spec.selector: Invalid value: {\"matchLabels\":{\"app\":\"a\"},\"matchExpressions\":[{\"key\":\"app\",\"operator\":\"In\"}]}: invalid label selector]"
     );
 }
@@ -112,9 +135,14 @@ fn a_running_pod_changes_only_where_it_may() {
     };
     assert_eq!(change(|pod| pod["spec"]["containers"][0]["image"] = json!("other")), "");
     assert_eq!(change(|pod| pod["spec"]["tolerations"] = json!([{"operator": "Exists"}])), "");
-    assert!(change(|pod| pod["spec"]["hostname"] = json!("h")).starts_with("spec: Forbidden: pod updates may not change"));
+    assert!(
+        change(|pod| pod["spec"]["hostname"] = json!("h")).starts_with("spec: Forbidden: pod updates may not change")
+    );
     assert!(change(|pod| pod["spec"]["containers"] = json!([])).contains("may not add or remove containers"));
-    assert_eq!(change(|pod| pod["metadata"]["name"] = json!("q")), "metadata.name: Invalid value: \"q\": field is immutable");
+    assert_eq!(
+        change(|pod| pod["metadata"]["name"] = json!("q")),
+        "metadata.name: Invalid value: \"q\": field is immutable"
+    );
 }
 
 #[test]

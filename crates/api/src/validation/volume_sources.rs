@@ -7,10 +7,37 @@ use crate::names;
 
 /// The order in which upstream looks at the sources.
 pub(super) const ORDER: [&str; 31] = [
-    "emptyDir", "hostPath", "gitRepo", "gcePersistentDisk", "awsElasticBlockStore", "secret", "nfs", "iscsi", "glusterfs",
-    "flocker", "persistentVolumeClaim", "rbd", "cinder", "cephfs", "quobyte", "downwardAPI", "fc", "configMap", "azureFile",
-    "vsphereVolume", "photonPersistentDisk", "portworxVolume", "azureDisk", "storageos", "projected", "scaleIO", "csi",
-    "ephemeral", "image", "flexVolume", "clusterTrustBundle",
+    "emptyDir",
+    "hostPath",
+    "gitRepo",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "secret",
+    "nfs",
+    "iscsi",
+    "glusterfs",
+    "flocker",
+    "persistentVolumeClaim",
+    "rbd",
+    "cinder",
+    "cephfs",
+    "quobyte",
+    "downwardAPI",
+    "fc",
+    "configMap",
+    "azureFile",
+    "vsphereVolume",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "azureDisk",
+    "storageos",
+    "projected",
+    "scaleIO",
+    "csi",
+    "ephemeral",
+    "image",
+    "flexVolume",
+    "clusterTrustBundle",
 ];
 const HOST_PATH_TYPES: [&str; 8] =
     ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
@@ -114,9 +141,11 @@ fn downward(at: Cursor<'_, '_>, errors: &mut Errors) {
 /// The path of some errors names the volume and not the item, as upstream's does.
 fn downward_file(at: Cursor<'_, '_>, item: Cursor<'_, '_>, errors: &mut Errors) {
     local_path(at.with("path", item.get("path")), errors);
-    let (field, resource) = (at.with("fieldRef", item.get("fieldRef")), at.with("resourceFieldRef", item.get("resourceFieldRef")));
+    let (field, resource) =
+        (at.with("fieldRef", item.get("fieldRef")), at.with("resourceFieldRef", item.get("resourceFieldRef")));
     match (field.is_set(), resource.is_set()) {
-        (true, true) => errors.push(at.invalid_value("resource", "fieldRef and resourceFieldRef can not be specified simultaneously")),
+        (true, true) => errors
+            .push(at.invalid_value("resource", "fieldRef and resourceFieldRef can not be specified simultaneously")),
         (true, false) => env::field_ref(field, &VOLUME_FIELDS, errors),
         (false, true) => env::resource_field_ref(resource, true, errors),
         (false, false) => errors.push(at.required("one of fieldRef and resourceFieldRef is required")),
@@ -129,7 +158,9 @@ fn projected(at: Cursor<'_, '_>, errors: &mut Errors) {
     let mut paths = BTreeSet::new();
     for source in at.field("sources").items() {
         let mut given = 0;
-        for name in ["secret", "configMap", "downwardAPI", "serviceAccountToken", "clusterTrustBundle", "podCertificate"] {
+        for name in
+            ["secret", "configMap", "downwardAPI", "serviceAccountToken", "clusterTrustBundle", "podCertificate"]
+        {
             let projection = source.field(name);
             if !projection.is_set() {
                 continue;
@@ -192,7 +223,7 @@ fn ephemeral(at: Cursor<'_, '_>, errors: &mut Errors) {
         return;
     }
     let spec = template.field("spec");
-    if spec.field("accessModes").len() == 0 {
+    if spec.field("accessModes").is_empty() {
         errors.push(spec.field("accessModes").required("at least 1 access mode is required"));
     }
     let (resources, requests) = (spec.field("resources"), spec.field("resources"));

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-type Field = (&'static str, fn(&Value) -> String);
+use crate::kinds::Field;
 
 pub(super) const POD: &[Field] = &[
     ("spec.nodeName", |pod| text(&pod["spec"]["nodeName"])),

@@ -14,7 +14,7 @@ pub(super) fn cluster_ips(spec: Cursor<'_, '_>, errors: &mut Errors) {
     }
     let (one, all) = (spec.field("clusterIP").str(), spec.field("clusterIPs"));
     let before = errors.len();
-    if one.is_empty() && all.len() > 0 {
+    if one.is_empty() && !all.is_empty() {
         errors.push(all.invalid("must be empty when `clusterIP` is not specified"));
     } else if !one.is_empty() && all.index(0).str() != one {
         errors.push(all.invalid("first value must match `clusterIP`"));
@@ -93,11 +93,11 @@ pub(super) fn changes(spec: Cursor<'_, '_>, old: &Value, errors: &mut Errors) {
             errors.push(now.index(i).invalid_value(now.value().clone(), "may not change once set"));
         }
     }
-    if now.len() == 0 && !before.is_empty() {
+    if now.is_empty() && !before.is_empty() {
         errors.push(now.index(0).invalid_value(now.value().clone(), "primary clusterIP can not be unset"));
     }
     let (before, now) = (&old["ipFamilies"][0], spec.field("ipFamilies"));
-    if !before.is_null() && now.len() == 0 {
+    if !before.is_null() && now.is_empty() {
         errors.push(now.index(0).invalid_value(now.value().clone(), "primary ipFamily can not be unset"));
     } else if !before.is_null() && now.index(0).value() != before && !is_headless(spec.value()) && errors.is_empty() {
         family_change(spec, before, errors);
@@ -108,7 +108,7 @@ pub(super) fn changes(spec: Cursor<'_, '_>, old: &Value, errors: &mut Errors) {
 fn family_change(spec: Cursor<'_, '_>, before: &Value, errors: &mut Errors) {
     let (ips, families) = (spec.field("clusterIPs"), spec.field("ipFamilies"));
     let expected_v6 = families.index(0).str() == "IPv6";
-    let address_tells = ips.len() > 0 && is_v6(ips.index(0).str()) != expected_v6;
+    let address_tells = !ips.is_empty() && is_v6(ips.index(0).str()) != expected_v6;
     if !address_tells && !before.is_null() {
         errors.push(families.index(0).invalid_value(families.value().clone(), "may not change once set"));
     }

@@ -23,7 +23,7 @@ pub(super) fn check(spec: Cursor<'_, '_>, errors: &mut Errors) {
 fn load_balancer(spec: Cursor<'_, '_>, errors: &mut Errors) {
     let balanced = spec.field("type").str() == "LoadBalancer";
     let ranges = spec.with("LoadBalancerSourceRanges", spec.get("loadBalancerSourceRanges"));
-    if ranges.len() > 0 && !balanced {
+    if !ranges.is_empty() && !balanced {
         errors.push(ranges.forbidden(LOAD_BALANCER_ONLY));
     }
     for range in ranges.items().filter(|_| balanced) {
@@ -91,7 +91,10 @@ fn is_known(kind: &str) -> bool {
 /// What was chosen once, and given out, stays.
 pub(super) fn changes(spec: Cursor<'_, '_>, old: &Value, errors: &mut Errors) {
     let (class, port) = (spec.field("loadBalancerClass"), spec.field("healthCheckNodePort"));
-    if old["type"] == "LoadBalancer" && spec.field("type").str() == "LoadBalancer" && *class.value() != old["loadBalancerClass"] {
+    if old["type"] == "LoadBalancer"
+        && spec.field("type").str() == "LoadBalancer"
+        && *class.value() != old["loadBalancerClass"]
+    {
         errors.push(class.invalid("may not change once set"));
     }
     let before = old["healthCheckNodePort"].as_i64().unwrap_or_default();

@@ -26,7 +26,16 @@ pub(in super::super) fn service_update(new: &mut Value, old: &Value, part: Part)
     keep_allocated(new, old);
     follow_cluster_ip(new, old);
     drop_dependent(new, old);
-    for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "healthCheckNodePort", "allocateLoadBalancerNodePorts", "loadBalancerClass", "externalTrafficPolicy"] {
+    for field in [
+        "clusterIP",
+        "clusterIPs",
+        "ipFamilies",
+        "ipFamilyPolicy",
+        "healthCheckNodePort",
+        "allocateLoadBalancerNodePorts",
+        "loadBalancerClass",
+        "externalTrafficPolicy",
+    ] {
         drop_null(new, field);
     }
 }
@@ -68,7 +77,10 @@ fn keep_allocated(new: &mut Value, old: &Value) {
     if needs_node_port(old) && needs_node_port(new) {
         keep_node_ports(new, old);
     }
-    if needs_health_check(old) && needs_health_check(new) && new["healthCheckNodePort"].as_i64().unwrap_or_default() == 0 {
+    if needs_health_check(old)
+        && needs_health_check(new)
+        && new["healthCheckNodePort"].as_i64().unwrap_or_default() == 0
+    {
         new["healthCheckNodePort"] = old["healthCheckNodePort"].clone();
     }
 }
