@@ -83,7 +83,7 @@ pub fn update(writer: &Writer<'_>, message: &Message, live: Option<&Value>, new:
     let live = match live {
         Some(live) => live,
         None => {
-            zero = decode::zero_message(message);
+            zero = decode::blank_message(message);
             &zero
         }
     };
@@ -126,7 +126,7 @@ pub fn apply(
     if managed.is_empty() {
         // What was there before the first apply belongs to whoever wrote it.
         let before = Writer { manager: "before-first-apply", reset: None, ..*writer };
-        let comparison = compare::objects(&decode::zero_message(message), live, message);
+        let comparison = compare::objects(&decode::blank_message(message), live, message);
         track(&mut managed, &before, comparison);
     }
     let attempt = |force| merged(writer, message, live, config, managed.clone(), force);
@@ -175,7 +175,7 @@ fn merged(
         return Err(conflicts);
     }
     managed.disown(Some(&id), &comparison);
-    let changed = *live != object;
+    let changed = *live != object && !is_same(live, &object, message);
     if let Some(entry) = managed.entries.get_mut(&id) {
         entry.set = entry.set.difference(&managed::STRIPPED);
         if changed {
@@ -184,6 +184,11 @@ fn merged(
     }
     managed.entries.retain(|_, entry| !entry.set.is_empty());
     Ok((changed.then_some(object), managed))
+}
+
+/// Whether an object says the same as the live one, once it has canonical form: an empty list may say nothing.
+fn is_same(live: &Value, object: &Value, message: &Message) -> bool {
+    decode::value(object, message).is_ok_and(|canonical| canonical.value == *live)
 }
 
 fn check_config(writer: &Writer<'_>, message: &Message, config: &Value) -> Result<(), ApplyError> {
@@ -214,3 +219,6 @@ fn metadata(object: &mut Value) -> Option<&mut Map<String, Value>> {
 fn take_entries(object: &mut Value) -> Option<Value> {
     metadata(object)?.remove("managedFields")
 }
+
+#[cfg(test)]
+mod tests;

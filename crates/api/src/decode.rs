@@ -21,7 +21,7 @@ pub(crate) use literal::float_value as go_float;
 pub use object::{Media, Target, TypeMeta, object, type_meta};
 pub use prune::prune;
 pub(crate) use quantity::canonical as canonical_quantity;
-pub(crate) use typed::{is_zero, zero_message};
+pub(crate) use typed::{blank_message, is_zero, zero_message};
 
 /// Deeper documents are refused. What is stored must be readable again by a parser that stops at 128, with
 /// managedFields some levels above an object's own depth.
@@ -91,3 +91,6 @@ pub fn yaml(bytes: &[u8], message: &Message) -> Result<Decoded, Error> {
 fn to_json(value: &Value) -> Vec<u8> {
     serde_json::to_vec(value).expect("a JSON value has string keys and finite numbers")
 }
+
+#[cfg(test)]
+mod tests;

@@ -184,3 +184,6 @@ impl Set {
         Set { nodes }
     }
 }
+
+#[cfg(test)]
+mod tests;

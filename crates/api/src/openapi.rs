@@ -95,3 +95,6 @@ pub fn v2(resources: &[Resource<'_>]) -> Value {
         "definitions": definitions.finish(),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,7 @@ const NODES_MAX: usize = 250_000;
 /// Why bytes are no protobuf of the type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    #[error("provided data does not appear to be a protobuf message, expected prefix {PREFIX:?}")]
+    #[error("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")]
     Prefix,
     #[error("unexpected EOF")]
     Truncated,
@@ -243,3 +243,6 @@ fn finish(mut object: Map<String, Value>, message: &Message) -> Value {
     }
     Value::Object(object)
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 mod build;
 mod facts;
 mod link;
+mod presence;
 mod rows;
 mod structural;
 mod table;
@@ -36,6 +37,7 @@ pub struct Message {
     fields: Vec<Field>,
     wire: Vec<(u32, Wire)>,
     fills: Vec<(String, Value)>,
+    blanks: Vec<Arc<str>>,
 }
 
 impl Message {
@@ -69,6 +71,11 @@ impl Message {
     /// The fields that are always written, with their empty values.
     pub fn fills(&self) -> &[(String, Value)] {
         &self.fills
+    }
+
+    /// The lists, maps and references that Go would write as null where nobody gave them.
+    pub(crate) fn blanks(&self) -> &[Arc<str>] {
+        &self.blanks
     }
 
     /// The package's last part and the bare name, as Go prints a type: `v1.PodSpec`.
@@ -252,3 +259,6 @@ impl Deref for Link {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

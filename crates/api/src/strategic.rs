@@ -157,3 +157,6 @@ fn merge_member(original: &mut Object, name: String, value: Value, schema: Schem
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

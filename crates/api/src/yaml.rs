@@ -71,3 +71,6 @@ fn go_error(text: &str) -> String {
 fn line_number(place: &str) -> Option<usize> {
     place.split(' ').next()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests;

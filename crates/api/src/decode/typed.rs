@@ -354,6 +354,20 @@ pub(crate) fn zero_message(message: &Message) -> Value {
     Value::Object(object)
 }
 
+/// An object of which nothing is known but its type: what a new one is compared with.
+pub(crate) fn blank_message(message: &Message) -> Value {
+    let mut object = Map::new();
+    for (name, value) in message.fills() {
+        let value = match (value, message.field(name).map(|field| &field.ty)) {
+            (Value::Object(_), Some(TypeRef::Message(link))) => blank_message(link),
+            (value, _) => value.clone(),
+        };
+        object.insert(name.clone(), value);
+    }
+    object.extend(message.blanks().iter().map(|name| (name.to_string(), Value::Null)));
+    Value::Object(object)
+}
+
 /// What a null becomes where a value must stand: in a list, or under a map's key.
 fn zero(ty: &TypeRef) -> Value {
     match ty {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Field, Link, Message, Presence, Scalar, TypeRef, Wire};
+use super::{Field, Link, Message, Presence, Scalar, TypeRef, Wire, presence};
 
 /// Collects the fields of a message.
 #[derive(Debug, Default)]
@@ -66,15 +66,28 @@ impl Builder {
             .chain(self.inlines.into_iter().map(|(number, link)| (number, Wire::Inline(link))))
             .collect();
         message.wire.sort_by_key(|(number, _)| *number);
-        message.fills =
-            message.fields.iter().filter_map(|field| Some((field.name.to_string(), fill(field)?))).collect();
+        message.fills = message
+            .fields
+            .iter()
+            .filter_map(|field| Some((field.name.to_string(), fill(&message.short_name, field)?)))
+            .collect();
+        message.blanks =
+            message.fields.iter().filter(|field| is_blank(field)).map(|field| field.name.clone()).collect();
         self.message
     }
 }
 
+fn is_blank(field: &Field) -> bool {
+    let nil = match &field.ty {
+        TypeRef::List(_) | TypeRef::Map(_) | TypeRef::Message(_) => true,
+        TypeRef::Scalar(_) | TypeRef::Either(..) | TypeRef::Any | TypeRef::Deduced => false,
+    };
+    nil && field.required && field.presence == Presence::Kept
+}
+
 /// The empty value of a field that is always written. Lists and maps stay absent: validation speaks of those.
-fn fill(field: &Field) -> Option<Value> {
-    if field.presence != Presence::Always {
+fn fill(message: &str, field: &Field) -> Option<Value> {
+    if field.presence != Presence::Always && !presence::is_null_list(message, &field.name) {
         return None;
     }
     match &field.ty {
@@ -83,6 +96,7 @@ fn fill(field: &Field) -> Option<Value> {
         TypeRef::Scalar(Scalar::Int32 | Scalar::Int64 | Scalar::Double) => Some(json!(0)),
         TypeRef::Scalar(Scalar::Time | Scalar::MicroTime) => Some(Value::Null),
         TypeRef::Message(_) => Some(json!({})),
+        TypeRef::List(_) if presence::is_null_list(message, &field.name) => Some(Value::Null),
         TypeRef::Scalar(_)
         | TypeRef::List(_)
         | TypeRef::Map(_)

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde_json::json;
 
 use super::{
-    Either, Field, Key, Link, List, ListKind, Map, Message, Patch, Presence, Scalar, TypeRef, facts,
+    Either, Field, Key, Link, List, ListKind, Map, Message, Patch, Presence, Scalar, TypeRef, facts, presence,
     rows::{Fields, Merge, Merges, Row},
     table::Slot,
 };
@@ -61,7 +61,7 @@ impl Linker<'_> {
         let merge = self.merges.get(&(name, row.name.as_str()));
         let ty = self.ty(short_name, &row, merge);
         Field {
-            presence: facts::presence(short_name, &row.name, &ty, row.required),
+            presence: presence::presence(short_name, &row.name, &ty, row.required),
             number: row.number,
             required: row.required,
             patch: merge.map(patch).unwrap_or_default(),

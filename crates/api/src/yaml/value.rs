@@ -12,19 +12,52 @@ use crate::decode::{DEPTH_MAX, go_float};
 
 /// The value of the first document and how many keys were given twice.
 pub(super) fn read(bytes: &[u8]) -> Result<(Value, usize), serde_yaml::Error> {
-    let count = Count { seen: Cell::new(0), stop_at: None };
+    let (first, counted) = pass(bytes, Count::default())?;
+    let n_words = counted.words.get().min(WORDS_MAX);
+    if n_words == 0 {
+        return Ok((first, counted.seen.get()));
+    }
+    // Words of YAML 1.1 mean something only where they are not quoted, which the parser does not tell: look.
+    let plain: Vec<bool> = (0..n_words).map(|nth| is_plain_word(bytes, nth)).collect();
+    let (value, counted) = pass(bytes, Count { plain, ..Count::default() })?;
+    Ok((value, counted.seen.get()))
+}
+
+fn pass(bytes: &[u8], count: Count) -> Result<(Value, Count), serde_yaml::Error> {
     let value = match serde_yaml::Deserializer::from_slice(bytes).next() {
         Some(document) => Node { count: &count, depth: 0 }.deserialize(document)?,
         None => Value::Null,
     };
-    Ok((value, count.seen.get()))
+    Ok((value, count))
+}
+
+/// More words of YAML 1.1 than these stay text: finding out about each costs a pass.
+const WORDS_MAX: usize = 64;
+
+/// Whether the nth word is not quoted.
+fn is_plain_word(bytes: &[u8], nth: usize) -> bool {
+    let count = Count { stop_at_word: Some(nth), ..Count::default() };
+    let place = pass(bytes, count).err().and_then(|error| error.location()).map(|location| location.index());
+    place.and_then(|place| bytes.get(place)).is_some_and(u8::is_ascii_alphanumeric)
+}
+
+/// What a plain word means in YAML 1.1, where YAML 1.2 sees text: a truth value, or an octal number.
+fn word(text: &str) -> Option<Value> {
+    match text {
+        "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Some(true.into()),
+        "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => Some(false.into()),
+        _ => {
+            let digits = text
+                .strip_prefix('0')
+                .filter(|digits| !digits.is_empty() && digits.bytes().all(|byte| matches!(byte, b'0'..=b'7')))?;
+            i64::from_str_radix(digits, 8).ok().map(Value::from)
+        }
+    }
 }
 
 /// The complaint about a duplicate key, with its line.
 pub(super) fn nth_duplicate(bytes: &[u8], nth: usize) -> Option<String> {
-    let count = Count { seen: Cell::new(0), stop_at: Some(nth) };
-    let document = serde_yaml::Deserializer::from_slice(bytes).next()?;
-    let error = Node { count: &count, depth: 0 }.deserialize(document).err()?;
+    let error = pass(bytes, Count { stop_at: Some(nth), ..Count::default() }).err()?;
     let line = error.location()?.line();
     let text = error.to_string();
     let key = text.split_once(MARK)?.1.rsplit_once(MARK)?.0;
@@ -34,9 +67,16 @@ pub(super) fn nth_duplicate(bytes: &[u8], nth: usize) -> Option<String> {
 /// Fences the key in the error that carries it out of the parser.
 const MARK: &str = "\u{1}";
 
+/// What a pass over the document counts, and where it stops.
+#[derive(Default)]
 struct Count {
+    /// Keys that were given twice.
     seen: Cell<usize>,
     stop_at: Option<usize>,
+    /// Words of YAML 1.1, and which of them are not quoted.
+    words: Cell<usize>,
+    stop_at_word: Option<usize>,
+    plain: Vec<bool>,
 }
 
 #[derive(Clone, Copy)]
@@ -79,8 +119,15 @@ impl<'de> Visitor<'de> for Node<'_> {
         Ok(go_float(value))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {
+        let Some(meaning) = word(value) else { return Ok(value.into()) };
+        let nth = self.count.words.get();
+        if self.count.stop_at_word == Some(nth) {
+            return Err(E::custom(MARK));
+        }
+        self.count.words.set(nth + 1);
+        let plain = self.count.plain.get(nth).copied().unwrap_or(false);
+        Ok(if plain { meaning } else { value.into() })
     }
 
     fn visit_string<E>(self, value: String) -> Result<Value, E> {
