@@ -29,7 +29,8 @@ const ATTEMPTS_MAX: usize = 3;
 /// What a node's fabric must know from the start.
 #[derive(Clone, Debug, Default)]
 pub struct FabricConfig {
-    /// The addresses of this node's pods, as far as they are known at the start: see [`Fabric::set_pod_cidrs`].
+    /// The addresses of this node's pods, at most one network per family. The first address of each is the node's own:
+    /// no pod may have it.
     pub pod_cidrs: Vec<IpNet>,
     /// All addresses of pods and services, of every node. They never lead to the host's network.
     pub cluster_cidrs: Vec<IpNet>,
@@ -39,7 +40,6 @@ pub struct FabricConfig {
 /// One node's part of the pod network. Several may live in one process.
 pub struct Fabric {
     config: FabricConfig,
-    pod_cidrs: ArcSwap<Vec<IpNet>>,
     pods: RwLock<HashMap<IpAddr, Arc<Pod>>>,
     routes: ArcSwap<RouteTable>,
     services: ArcSwap<Arc<dyn ServiceRoutes>>,
@@ -73,7 +73,6 @@ impl Fabric {
     /// A fabric without pods, routes, services or names.
     pub fn new(config: FabricConfig) -> Arc<Self> {
         Arc::new(Self {
-            pod_cidrs: ArcSwap::from_pointee(config.pod_cidrs.clone()),
             config,
             pods: RwLock::default(),
             routes: ArcSwap::default(),
@@ -97,17 +96,6 @@ impl Fabric {
         Ok(Arc::new(PodNetwork::new(pod, self.clone())))
     }
 
-    /// Replaces the addresses of this node's pods, at most one network per family. The first address of each is the
-    /// node's own: no pod may have it.
-    pub fn set_pod_cidrs(&self, pod_cidrs: Vec<IpNet>) {
-        self.pod_cidrs.store(Arc::new(pod_cidrs));
-    }
-
-    /// The addresses of this node's pods.
-    pub(crate) fn pod_cidrs(&self) -> Arc<Vec<IpNet>> {
-        self.pod_cidrs.load_full()
-    }
-
     /// Replaces the ways to other nodes.
     pub fn set_routes(&self, routes: RouteTable) {
         self.routes.store(Arc::new(routes));
@@ -124,8 +112,8 @@ impl Fabric {
     }
 
     /// The link that leads from `peer`, another fabric of this process, to this one.
-    pub fn link_from(self: &Arc<Self>, peer: &Arc<Self>) -> Arc<dyn Link> {
-        Arc::new(InProcess { to: Arc::downgrade(self), peer: Arc::downgrade(peer) })
+    pub fn link_from(self: &Arc<Self>, peer: &Self) -> Arc<dyn Link> {
+        Arc::new(InProcess { to: Arc::downgrade(self), peer: peer.config.pod_cidrs.clone() })
     }
 
     /// The node itself connects to a pod or a service: for probes, port-forwarding, and the API server's proxy.
@@ -296,8 +284,7 @@ impl Fabric {
 
     /// The node's own address on the pod network, with a port for one connection.
     fn node_address(&self, remote: IpAddr) -> Option<SocketAddr> {
-        let nets = self.pod_cidrs.load();
-        let net = nets.iter().find(|net| net.addr().is_ipv4() == remote.is_ipv4())?;
+        let net = self.config.pod_cidrs.iter().find(|net| net.addr().is_ipv4() == remote.is_ipv4())?;
         let n_used = self.next_port.fetch_add(1, Ordering::Relaxed) % EPHEMERAL.len() as u16;
         Some(SocketAddr::new(net.hosts().next()?, EPHEMERAL.start() + n_used))
     }
@@ -314,8 +301,7 @@ impl Fabric {
     }
 
     pub(crate) fn is_in_cluster(&self, ip: IpAddr) -> bool {
-        let own = self.pod_cidrs.load();
-        let mut nets = self.config.cluster_cidrs.iter().chain(own.iter());
+        let mut nets = self.config.cluster_cidrs.iter().chain(&self.config.pod_cidrs);
         nets.any(|net| net.contains(&ip))
     }
 

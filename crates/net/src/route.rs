@@ -81,38 +81,33 @@ impl RouteTable {
 /// The link between two fabrics of one process: what one opens, the other receives.
 pub(crate) struct InProcess {
     pub(crate) to: Weak<Fabric>,
-    /// The fabric that sends.
-    pub(crate) peer: Weak<Fabric>,
+    /// The addresses of the fabric that sends.
+    pub(crate) peer: Vec<IpNet>,
 }
 
 impl InProcess {
     fn to(&self) -> Result<Arc<Fabric>, NetworkError> {
         self.to.upgrade().ok_or(NetworkError::RemoteUnreachable)
     }
-
-    /// The addresses that the sending fabric may speak for.
-    fn peer(&self) -> Arc<Vec<IpNet>> {
-        self.peer.upgrade().map(|peer| peer.pod_cidrs()).unwrap_or_default()
-    }
 }
 
 #[async_trait]
 impl Link for InProcess {
     async fn open(&self, header: Header) -> Result<Stream, NetworkError> {
-        self.to()?.open_from(&self.peer(), header)
+        self.to()?.open_from(&self.peer, header)
     }
 
     /// Both nodes are here: the stream itself changes hands.
     async fn hand_over(&self, header: Header, stream: Stream) -> Result<(), (Stream, NetworkError)> {
         match self.to() {
-            Ok(to) => to.receive(&self.peer(), header, stream).await,
+            Ok(to) => to.receive(&self.peer, header, stream).await,
             Err(error) => Err((stream, error)),
         }
     }
 
     fn send(&self, header: Header, payload: Bytes) {
         if let Some(to) = self.to.upgrade() {
-            to.receive_datagram(&self.peer(), header, payload);
+            to.receive_datagram(&self.peer, header, payload);
         }
     }
 }
