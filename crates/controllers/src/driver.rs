@@ -2,7 +2,9 @@
 
 mod queue;
 
+use std::fmt::Display;
 use std::future::Future;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -16,9 +18,13 @@ use self::queue::Queue;
 use crate::Error;
 
 /// One loop's deciding and doing for one key. It looks at the world, never at what woke it, and may be called at any time.
-pub(crate) trait Reconcile: Send + Sync + 'static {
-    fn reconcile(&self, key: &Key) -> impl Future<Output = Result<Next, Error>> + Send;
+pub(crate) trait Reconcile<T = Key>: Send + Sync + 'static {
+    fn reconcile(&self, key: &T) -> impl Future<Output = Result<Next, Error>> + Send;
 }
+
+/// How a loop names what it looks at; mostly by [`Key`].
+pub(crate) trait Name: Clone + Eq + Ord + Hash + Display + Send + Sync + 'static {}
+impl<T: Clone + Eq + Ord + Hash + Display + Send + Sync + 'static> Name for T {}
 
 /// What a reconcile that succeeded asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,15 +54,15 @@ pub struct LoopMetrics {
 }
 
 /// The shared part of a loop, from which its metrics are read.
-pub(crate) struct Loop {
+pub(crate) struct Loop<T = Key> {
     name: &'static str,
-    queue: Queue,
+    queue: Queue<T>,
     n_reconciles: AtomicU64,
     n_errors: AtomicU64,
     busy_us: AtomicU64,
 }
 
-impl Loop {
+impl<T: Name> Loop<T> {
     pub(crate) fn metrics(&self) -> LoopMetrics {
         LoopMetrics {
             name: self.name,
@@ -68,18 +74,18 @@ impl Loop {
     }
 
     /// Asks for a look at `key`, once, however often it is asked before that look begins.
-    pub(crate) fn enqueue(&self, key: Key) {
+    pub(crate) fn enqueue(&self, key: T) {
         self.queue.add(key);
     }
 }
 
 /// A loop under construction: feed it, then start it.
-pub(crate) struct Driver {
-    shared: Arc<Loop>,
+pub(crate) struct Driver<T = Key> {
+    shared: Arc<Loop<T>>,
     ready: Vec<BoxFuture<'static, ()>>,
 }
 
-impl Driver {
+impl<T: Name> Driver<T> {
     pub(crate) fn new(name: &'static str) -> Self {
         let shared = Loop {
             name,
@@ -91,7 +97,7 @@ impl Driver {
         Self { shared: Arc::new(shared), ready: Vec::new() }
     }
 
-    pub(crate) fn shared(&self) -> Arc<Loop> {
+    pub(crate) fn shared(&self) -> Arc<Loop<T>> {
         self.shared.clone()
     }
 
@@ -106,7 +112,7 @@ impl Driver {
         &mut self,
         scope: &mut Scope<E>,
         informer: &Informer<K>,
-        keys_of: impl Fn(&Change<K>) -> Vec<Key> + Send + 'static,
+        keys_of: impl Fn(&Change<K>) -> Vec<T> + Send + 'static,
     ) {
         self.needs(informer);
         let shared = self.shared.clone();
@@ -120,7 +126,7 @@ impl Driver {
     }
 
     /// Looks at `key` every `interval`, for loops over the whole of something.
-    pub(crate) fn tick<E: Send + 'static>(&self, scope: &mut Scope<E>, key: Key, interval: Duration) {
+    pub(crate) fn tick<E: Send + 'static>(&self, scope: &mut Scope<E>, key: T, interval: Duration) {
         let shared = self.shared.clone();
         scope.spawn(move |token| async move {
             while !token.is_cancelled() {
@@ -132,7 +138,7 @@ impl Driver {
     }
 
     /// Starts the workers. A key is never in the hands of two of them.
-    pub(crate) fn start<R: Reconcile, E: Send + 'static>(self, scope: &mut Scope<E>, n_workers: usize, reconciler: R) {
+    pub(crate) fn start<R: Reconcile<T>, E: Send + 'static>(self, scope: &mut Scope<E>, n_workers: usize, reconciler: R) {
         let shared = self.shared;
         scope.spawn(move |token| async move {
             if token.run_until_cancelled(futures::future::join_all(self.ready)).await.is_none() {
@@ -152,7 +158,7 @@ impl Driver {
     }
 }
 
-async fn work<R: Reconcile>(shared: &Loop, reconciler: &R, token: &CancellationToken) {
+async fn work<T: Name, R: Reconcile<T>>(shared: &Loop<T>, reconciler: &R, token: &CancellationToken) {
     while let Some(key) = token.run_until_cancelled(shared.queue.next()).await {
         let started = Instant::now();
         let outcome = reconciler.reconcile(&key).await;
@@ -162,7 +168,7 @@ async fn work<R: Reconcile>(shared: &Loop, reconciler: &R, token: &CancellationT
     }
 }
 
-fn settle(shared: &Loop, key: Key, outcome: Result<Next, Error>) {
+fn settle<T: Name>(shared: &Loop<T>, key: T, outcome: Result<Next, Error>) {
     match outcome {
         Ok(next) => {
             shared.queue.succeeded(&key);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use coracle_api::selector::Selector;
 use coracle_client::Informer;
 use coracle_stdx::Scope;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
@@ -10,7 +11,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Node, Pod, Ser
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::{Api, Client, Resource};
 
-use crate::owners;
+use crate::{labels, owners};
 
 /// Index by the uid of the managing owner.
 pub(crate) const BY_CONTROLLER: &str = "controller";
@@ -80,6 +81,13 @@ impl Informers {
     /// Pods of one namespace that no owner manages.
     pub(crate) fn orphan_pods(&self, namespace: &str) -> Vec<Arc<Pod>> {
         self.pods.by_index(ORPHANS, namespace)
+    }
+
+    /// Pods of one namespace that a selector selects.
+    pub(crate) fn selected_pods(&self, namespace: &str, selector: &Selector) -> Vec<Arc<Pod>> {
+        let mut pods = self.pods.in_namespace(namespace);
+        pods.retain(|pod| labels::matches(selector, pod.metadata.labels.as_ref()));
+        pods
     }
 
     pub(crate) fn pod_by_uid(&self, uid: &str) -> Option<Arc<Pod>> {

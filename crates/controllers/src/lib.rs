@@ -1,16 +1,38 @@
 //! The control loops: each a pure plan on one driver.
-#![allow(dead_code)]
+//!
+//! A loop has three parts. *Keys*: changes in shared caches become names of objects to look at, each waiting once. *Plan*:
+//! a pure function from the world, as the caches show it, and the time to what should be done. *Doing*: a thin loop that
+//! writes through the API, and tells users by conditions and events, with the reasons and texts that Kubernetes has.
+//!
+//! **Invariant:** a reconcile takes a key and looks at the world. It never learns what woke it, and may run at any time.
+//!
+//! **Invariant:** a loop never acts on a cache that lacks its own last writes ([`outstanding`]).
+//!
+//! **Invariant:** no loop knows another. They meet in the API.
+
 mod batch;
+mod controllers;
 mod deployment;
+mod discovery;
 mod driver;
+mod endpoints;
 mod error;
+mod garbage;
 mod informers;
 mod labels;
+mod namespace;
+mod nodes;
 mod outstanding;
 mod owners;
+mod pod_gc;
+mod pod_networks;
 mod pods;
 mod replica_set;
+mod root_ca;
+mod service_account;
 mod template;
 
+pub use controllers::{Config, Controllers, Metrics};
 pub use driver::LoopMetrics;
 pub use error::Error;
+pub use nodes::NodeTimings;

@@ -3,53 +3,53 @@
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use coracle_client::Key;
 use coracle_stdx::Backoff;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::Name;
+
 const RETRY_BASE: Duration = Duration::from_millis(5);
 const RETRY_MAX: Duration = Duration::from_secs(1000);
 
 /// A key that is asked for while it is being looked at is handed out again afterwards.
-pub(super) struct Queue {
-    state: Mutex<State>,
+pub(super) struct Queue<T> {
+    state: Mutex<State<T>>,
     changed: Notify,
 }
 
-#[derive(Default)]
-struct State {
-    ready: VecDeque<Key>,
-    wanted: HashSet<Key>,
-    in_hand: HashSet<Key>,
-    later: BTreeSet<(Instant, Key)>,
-    due: HashMap<Key, Instant>,
-    failures: HashMap<Key, Backoff>,
+struct State<T> {
+    ready: VecDeque<T>,
+    wanted: HashSet<T>,
+    in_hand: HashSet<T>,
+    later: BTreeSet<(Instant, T)>,
+    due: HashMap<T, Instant>,
+    failures: HashMap<T, Backoff>,
 }
 
-impl Queue {
+impl<T: Name> Queue<T> {
     pub(super) fn new() -> Self {
-        Self { state: Mutex::default(), changed: Notify::new() }
+        Self { state: Mutex::new(State::new()), changed: Notify::new() }
     }
 
     pub(super) fn len(&self) -> usize {
         self.state.lock().wanted.len()
     }
 
-    pub(super) fn add(&self, key: Key) {
+    pub(super) fn add(&self, key: T) {
         self.state.lock().want(key);
         self.changed.notify_one();
     }
 
     /// Adds the key once `delay` has passed; of several delays the shortest counts.
-    pub(super) fn add_after(&self, key: Key, delay: Duration) {
+    pub(super) fn add_after(&self, key: T, delay: Duration) {
         self.state.lock().schedule(key, Instant::now() + delay);
         self.changed.notify_one();
     }
 
     /// Waits for a key; it is in the caller's hand until [`Queue::done`]. Cancel-safe.
-    pub(super) async fn next(&self) -> Key {
+    pub(super) async fn next(&self) -> T {
         loop {
             let next_due = {
                 let mut state = self.state.lock();
@@ -69,7 +69,7 @@ impl Queue {
         }
     }
 
-    pub(super) fn done(&self, key: &Key) {
+    pub(super) fn done(&self, key: &T) {
         let mut state = self.state.lock();
         state.in_hand.remove(key);
         if state.wanted.contains(key) {
@@ -78,12 +78,12 @@ impl Queue {
         }
     }
 
-    pub(super) fn succeeded(&self, key: &Key) {
+    pub(super) fn succeeded(&self, key: &T) {
         self.state.lock().failures.remove(key);
     }
 
     /// Adds the key again after a delay that grows with each failure in a row.
-    pub(super) fn failed(&self, key: &Key) {
+    pub(super) fn failed(&self, key: &T) {
         let mut state = self.state.lock();
         let backoff = state.failures.entry(key.clone()).or_insert(Backoff::new(RETRY_BASE, RETRY_MAX));
         let delay = backoff.next_delay();
@@ -92,14 +92,25 @@ impl Queue {
     }
 }
 
-impl State {
-    fn want(&mut self, key: Key) {
+impl<T: Name> State<T> {
+    fn new() -> Self {
+        Self {
+            ready: VecDeque::new(),
+            wanted: HashSet::new(),
+            in_hand: HashSet::new(),
+            later: BTreeSet::new(),
+            due: HashMap::new(),
+            failures: HashMap::new(),
+        }
+    }
+
+    fn want(&mut self, key: T) {
         if self.wanted.insert(key.clone()) && !self.in_hand.contains(&key) {
             self.ready.push_back(key);
         }
     }
 
-    fn schedule(&mut self, key: Key, due: Instant) {
+    fn schedule(&mut self, key: T, due: Instant) {
         match self.due.get(&key) {
             Some(known) if *known <= due => return,
             Some(known) => {
@@ -122,7 +133,7 @@ impl State {
         }
     }
 
-    fn take(&mut self) -> Option<Key> {
+    fn take(&mut self) -> Option<T> {
         let key = self.ready.pop_front()?;
         self.wanted.remove(&key);
         self.in_hand.insert(key.clone());
@@ -132,6 +143,7 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use coracle_client::Key;
     use futures::FutureExt;
 
     use super::*;

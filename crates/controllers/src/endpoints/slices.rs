@@ -1,0 +1,222 @@
+//! Keeps the EndpointSlices of a Service. It never touches slices that others manage.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use coracle_client::Key;
+use k8s_openapi::api::core::v1::{Node, Pod, Service};
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{DeleteParams, PostParams};
+use kube::{Api, Client};
+
+use super::address::{self, Family};
+use super::pack::{self, Group};
+use crate::driver::{Next, Reconcile};
+use crate::error::Tolerate;
+use crate::informers::{BY_SERVICE, Informers, SERVICE_NAME};
+use crate::labels::Labels;
+use crate::outstanding::{OUTSTANDING_MAX, Outstanding};
+use crate::{Error, labels, owners, pods};
+
+const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+const MANAGER: &str = "endpointslice-controller.k8s.io";
+pub(super) const HEADLESS: &str = "service.kubernetes.io/headless";
+const ZONE: &str = "topology.kubernetes.io/zone";
+
+pub(crate) struct EndpointSlices {
+    pub(crate) client: Client,
+    pub(crate) informers: Arc<Informers>,
+    pub(crate) outstanding: Outstanding,
+}
+
+/// The service that a slice of ours belongs to.
+pub(crate) fn key_of_slice(slice: &EndpointSlice) -> Option<Key> {
+    let name = slice.metadata.labels.as_ref()?.get(SERVICE_NAME)?;
+    is_ours(slice).then(|| Key::new(slice.metadata.namespace.as_deref().unwrap_or_default(), name))
+}
+
+fn is_ours(slice: &EndpointSlice) -> bool {
+    slice.metadata.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY)).is_some_and(|by| by == MANAGER)
+}
+
+struct View<'a> {
+    service: &'a Service,
+    /// The pods that the service selects.
+    pods: &'a [Arc<Pod>],
+    node: &'a dyn Fn(&str) -> Option<Arc<Node>>,
+    slices: Vec<EndpointSlice>,
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    create: Vec<EndpointSlice>,
+    update: Vec<EndpointSlice>,
+    delete: Vec<EndpointSlice>,
+}
+
+fn plan(view: View<'_>) -> Plan {
+    let mut plan = Plan::default();
+    if view.service.metadata.deletion_timestamp.is_some() {
+        return plan;
+    }
+    let families = address::families(view.service);
+    let mut slices = view.slices.clone();
+    for family in families {
+        let (of_family, others) = slices.into_iter().partition(|slice| slice.address_type == family.as_str());
+        slices = others;
+        plan_family(&view, family, of_family, &mut plan);
+    }
+    plan.delete.extend(slices);
+    plan
+}
+
+fn plan_family(view: &View<'_>, family: Family, slices: Vec<EndpointSlice>, plan: &mut Plan) {
+    let mut groups = groups(view, family);
+    if groups.is_empty() {
+        groups.push(Group::default());
+    }
+    let is_empty = groups.iter().all(|group| group.endpoints.is_empty());
+    let (mut packed, mut unused) = if is_empty { (Vec::new(), slices) } else { pack::pack(groups, slices) };
+    if is_empty {
+        // One empty slice says that there is nothing, which is not the same as not knowing.
+        let of = if unused.is_empty() { None } else { Some(unused.remove(0)) };
+        packed.push(pack::Packed { of, group: Group::default() });
+    }
+    for packed in packed {
+        let is_new = packed.of.is_none();
+        let mut current = packed.of.unwrap_or_default();
+        // Empty and absent are one to a slice, whichever the server prefers.
+        current.endpoints = current.endpoints.filter(|endpoints| !endpoints.is_empty());
+        current.ports = current.ports.filter(|ports| !ports.is_empty());
+        let slice = slice(view.service, family, current.clone(), packed.group);
+        match (is_new, slice == current) {
+            (true, _) => plan.create.push(slice),
+            (false, false) => plan.update.push(slice),
+            (false, true) => {}
+        }
+    }
+    plan.delete.append(&mut unused);
+}
+
+/// Endpoints by the ports that the service's ports mean for them.
+fn groups(view: &View<'_>, family: Family) -> Vec<Group> {
+    let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+    for pod in view.pods {
+        let Some(endpoint) = endpoint(view, pod, family) else { continue };
+        let ports = ports(view.service, pod);
+        let text = serde_json::to_string(&ports).expect("ports can be written");
+        let group = groups.entry(text).or_insert_with(|| Group { ports, endpoints: Vec::new() });
+        group.endpoints.push(endpoint);
+    }
+    groups.into_values().collect()
+}
+
+fn ports(service: &Service, pod: &Pod) -> Option<Vec<EndpointPort>> {
+    let wanted = service.spec.as_ref().and_then(|spec| spec.ports.as_ref()).into_iter().flatten();
+    let port = |port: &k8s_openapi::api::core::v1::ServicePort| {
+        Some(EndpointPort {
+            name: Some(port.name.clone().unwrap_or_default()),
+            port: Some(address::port(pod, port)?),
+            protocol: Some(address::protocol(port).to_owned()),
+            app_protocol: port.app_protocol.clone(),
+        })
+    };
+    Some(wanted.filter_map(port).collect::<Vec<_>>()).filter(|ports| !ports.is_empty())
+}
+
+fn endpoint(view: &View<'_>, pod: &Pod, family: Family) -> Option<Endpoint> {
+    let address = address::address(pod, family).filter(|_| !pods::is_finished(pod))?;
+    let publishes_not_ready = super::publishes_not_ready(view.service);
+    let node = (view.node)(pods::node_name(pod));
+    if node.is_none() && !publishes_not_ready {
+        return None;
+    }
+    let (is_serving, is_ending) = (pods::is_ready(pod), pods::is_ending(pod));
+    let zone = node.and_then(|node| node.metadata.labels.as_ref()?.get(ZONE).cloned());
+    Some(Endpoint {
+        addresses: vec![address.to_owned()],
+        conditions: Some(EndpointConditions {
+            ready: Some(publishes_not_ready || (is_serving && !is_ending)),
+            serving: Some(is_serving),
+            terminating: Some(is_ending),
+        }),
+        hostname: address::hostname(pod, view.service),
+        node_name: address::node_name(pod),
+        target_ref: Some(address::reference(pod)),
+        zone,
+        ..Endpoint::default()
+    })
+}
+
+fn slice(service: &Service, family: Family, mut slice: EndpointSlice, group: Group) -> EndpointSlice {
+    let name = service.metadata.name.clone().unwrap_or_default();
+    if slice.metadata.name.is_none() {
+        slice.metadata = ObjectMeta {
+            namespace: service.metadata.namespace.clone(),
+            generate_name: Some(format!("{name}-")),
+            owner_references: Some(vec![owners::reference_to(service)]),
+            ..ObjectMeta::default()
+        };
+    }
+    let mut labels: Labels = service.metadata.labels.clone().unwrap_or_default();
+    labels.remove(HEADLESS);
+    if super::is_headless(service) {
+        labels.insert(HEADLESS.to_owned(), String::new());
+    }
+    labels.insert(SERVICE_NAME.to_owned(), name);
+    labels.insert(MANAGED_BY.to_owned(), MANAGER.to_owned());
+    slice.metadata.labels = Some(labels);
+    slice.address_type = family.as_str().to_owned();
+    slice.endpoints = Some(group.endpoints).filter(|endpoints| !endpoints.is_empty());
+    slice.ports = group.ports;
+    slice
+}
+
+impl Reconcile for EndpointSlices {
+    async fn reconcile(&self, key: &Key) -> Result<Next, Error> {
+        let Some(service) = self.informers.services.get(&key.namespace, &key.name) else { return Ok(Next::Change) };
+        let Some(selector) = super::selector_of(&service) else { return Ok(Next::Change) };
+        if !self.outstanding.is_settled(key, &self.informers.endpoint_slices, |_| None) {
+            return Ok(Next::After(OUTSTANDING_MAX));
+        }
+        let pods = self.informers.selected_pods(&key.namespace, &labels::selector_of_labels(selector));
+        let slices = self.informers.endpoint_slices.by_index(BY_SERVICE, &key.to_string());
+        let is_present = |slice: &&Arc<EndpointSlice>| is_ours(slice) && slice.metadata.deletion_timestamp.is_none();
+        let slices = slices.iter().filter(is_present).map(|slice| (**slice).clone()).collect();
+        let node = |name: &str| self.informers.nodes.get("", name);
+        self.carry_out(key, plan(View { service: &service, pods: &pods, node: &node, slices })).await?;
+        Ok(Next::Change)
+    }
+}
+
+impl EndpointSlices {
+    async fn carry_out(&self, key: &Key, plan: Plan) -> Result<(), Error> {
+        let api: Api<EndpointSlice> = Api::namespaced(self.client.clone(), &key.namespace);
+        for slice in plan.create {
+            let answer = api.create(&PostParams::default(), &slice).await;
+            match answer {
+                Err(error) if crate::template::is_namespace_ending(&error) => return Ok(()),
+                answer => {
+                    let written = answer.map_err(Error::at("create a slice of", key.clone()))?;
+                    self.outstanding.wrote(key, &written.metadata);
+                }
+            }
+        }
+        for slice in plan.update {
+            let subject = Key::of(&slice.metadata);
+            let answer = api.replace(&subject.name, &PostParams::default(), &slice).await;
+            let written = answer.map_err(Error::at("update", subject))?;
+            self.outstanding.wrote(key, &written.metadata);
+        }
+        for slice in plan.delete {
+            let subject = Key::of(&slice.metadata);
+            let answer = api.delete(&subject.name, &DeleteParams::default()).await;
+            answer.unless_gone().map_err(Error::at("delete", subject))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
