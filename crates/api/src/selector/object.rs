@@ -11,7 +11,9 @@ pub fn from_label_selector(object: &Value) -> Result<Selector, Error> {
     if object.is_null() {
         return Ok(Selector::nothing());
     }
-    let mut requirements = Selector::from_labels(&object["matchLabels"]).requirements;
+    let labels = Selector::from_labels(&object["matchLabels"]).requirements.into_iter();
+    let checked = labels.map(|r| Requirement::checked(&r.key, r.operator, r.values));
+    let mut requirements = checked.collect::<Result<Vec<_>, _>>().map_err(|e| Error(joined(&e)))?;
     for expression in object["matchExpressions"].as_array().into_iter().flatten() {
         let key = expression["key"].as_str().unwrap_or_default();
         let operator = operator(expression["operator"].as_str().unwrap_or_default())?;

@@ -99,3 +99,8 @@ fn field_selectors_know_the_fields_of_their_kind() {
         "invalid selector: 'metadata.name>1'; can't understand 'metadata.name>1'"
     );
 }
+
+#[test]
+fn a_selector_with_impossible_labels_is_no_selector() {
+    assert!(from_label_selector(&json!({"matchLabels": {"app": "bad value"}})).is_err());
+}
