@@ -1,3 +1,5 @@
+//! An informer against a server whose answers the test writes.
+
 use std::convert::Infallible;
 use std::sync::Mutex;
 

@@ -1,3 +1,5 @@
+//! Small clusters, and where pods go in them.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! What is told to a pod that waits.
+
 use serde_json::json;
 
 use super::*;

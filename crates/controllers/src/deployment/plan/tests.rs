@@ -1,3 +1,5 @@
+//! Rollouts step by step, and properties of every rollout.
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::ReplicaSetStatus;

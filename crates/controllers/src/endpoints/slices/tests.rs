@@ -1,3 +1,5 @@
+//! Services and pods, and the slices they come to.
+
 use serde_json::{Value, json};
 
 use super::*;

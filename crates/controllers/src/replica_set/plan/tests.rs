@@ -1,3 +1,5 @@
+//! Worlds of one ReplicaSet, and what it does about them.
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 

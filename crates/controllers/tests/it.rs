@@ -1,0 +1,10 @@
+//! The loops and the scheduler against a real API server, with a kubelet that only pretends.
+#![expect(clippy::unwrap_used, reason = "a test says where it failed")]
+
+mod it {
+    mod garbage;
+    mod nodes;
+    mod services;
+    mod workloads;
+    mod world;
+}
