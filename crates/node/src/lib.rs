@@ -1,7 +1,42 @@
-//! The node agent: pods run as wasm sandboxes.
+//! The node agent: what kubelet is, with wasm sandboxes for containers.
+//!
+//! A [`Node`] watches the pods that are bound to it, and gives each a worker: a thin shell around the pure machine in
+//! [`lifecycle`], which decides everything from what happened and what time it is. What a guest finds in its sandbox is
+//! decided by [`environment`] and [`volumes`], its output is kept by [`logs`], its image by [`images`].
+//!
+//! ```text
+//! join ──> pod networks ──> Fabric::new ──> Node::new ──> Node::router (registered with the API server)
+//!                                                    └──> Node::run (until told to stop)
+//! ```
+//!
+//! Promises:
+//! - No pod's trouble holds up another: neither its image, nor its volumes, nor its status.
+//! - Two instances of one container never run at the same time.
+//! - A pod's address is given back only when nothing of it runs.
+//! - When the node stops, containers end and pods stay in the API; when it starts again, they go on as after a reboot.
+//!
+//! The node never chooses what to run, and never writes an object but its own Node and Lease, the statuses of its pods,
+//! and Events.
+
+mod agent;
+mod config;
+mod error;
+mod ipam;
+mod kubelet;
+mod neighbours;
+mod node;
+mod registration;
 
 pub mod environment;
+pub mod images;
 pub mod lifecycle;
 pub mod logs;
 pub mod objects;
 pub mod volumes;
+
+pub use config::Config;
+pub use error::Error;
+pub use images::Images;
+pub use neighbours::Neighbours;
+pub use node::Node;
+pub use registration::join;

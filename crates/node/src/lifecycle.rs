@@ -35,7 +35,9 @@ mod tests;
 pub use adopt::{adopt, gates};
 pub use event::{Action, Event, Notice, Outcome, Severity};
 pub use phase::{PodPhase, phase};
-pub use plan::{ContainerPlan, Hook, HookKind, HttpGet, Plan, ProbeKind, ProbePlan, ProbeTarget, PullPolicy, RestartPolicy, Role};
+pub use plan::{
+    ContainerPlan, Hook, HookKind, HttpGet, Plan, ProbeKind, ProbePlan, ProbeTarget, PullPolicy, RestartPolicy, Role,
+};
 pub use state::{Cell, Ending, EndingCause, Phase, Sandbox, State, Stop, StopStage, Terminated};
 pub use status::{Surroundings, status};
 pub use step::step;

@@ -25,7 +25,8 @@ fn objects() -> Objects {
 }
 
 fn service(namespace: &str, name: &str, ports: Value) -> Arc<core::Service> {
-    let value = json!({"metadata": {"namespace": namespace, "name": name}, "spec": {"clusterIP": "10.96.0.9", "ports": ports}});
+    let value =
+        json!({"metadata": {"namespace": namespace, "name": name}, "spec": {"clusterIP": "10.96.0.9", "ports": ports}});
     Arc::new(serde_json::from_value(value).unwrap())
 }
 
@@ -101,9 +102,7 @@ fn fields_tell_a_pod_of_itself() {
 
 #[test]
 fn resources_are_rounded_up_and_fall_back_to_the_nodes() {
-    let resource = |name: &str, resource: &str, divisor: &str| {
-        json!({"name": name, "valueFrom": {"resourceFieldRef": {"resource": resource, "divisor": divisor}}})
-    };
+    let resource = |name: &str, resource: &str, divisor: &str| json!({"name": name, "valueFrom": {"resourceFieldRef": {"resource": resource, "divisor": divisor}}});
     let container = json!({
         "resources": {"limits": {"memory": "64Mi"}, "requests": {"cpu": "250m"}},
         "env": [
@@ -150,8 +149,7 @@ fn references_are_known_before_anything_is_fetched() {
         "envFrom": [{"configMapRef": {"name": "a"}}, {"secretRef": {"name": "b"}}],
         "env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "c", "key": "k"}}}]});
     let container: core::Container = serde_json::from_value(container).unwrap();
-    let expected =
-        [Reference::ConfigMap("a".into()), Reference::Secret("b".into()), Reference::Secret("c".into())];
+    let expected = [Reference::ConfigMap("a".into()), Reference::Secret("b".into()), Reference::Secret("c".into())];
     assert_eq!(references(&container), BTreeSet::from(expected));
 }
 

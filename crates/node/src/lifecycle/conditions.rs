@@ -27,7 +27,7 @@ impl Verdict {
 }
 
 /// The conditions that the node owns. Transition times are kept from `previous` where the status stays the same.
-pub fn conditions(
+pub(super) fn conditions(
     state: &State,
     phase: PodPhase,
     previous: &[PodCondition],
@@ -62,7 +62,7 @@ fn dated(verdict: Verdict, previous: &[PodCondition], generation: Option<i64>, n
 }
 
 /// Times in statuses have no fraction.
-pub fn whole_second(time: Timestamp) -> Timestamp {
+pub(super) fn whole_second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).expect("the second of a valid time is valid")
 }
 
@@ -120,7 +120,7 @@ fn unmet_gate(state: &State, gate: &str) -> Option<String> {
 }
 
 /// As `ready` in a container's status.
-pub fn is_ready(planned: &ContainerPlan, cell: &Cell) -> bool {
+pub(super) fn is_ready(planned: &ContainerPlan, cell: &Cell) -> bool {
     match planned.role {
         Role::Init => cell.exit_code() == Some(0),
         Role::Sidecar | Role::Main => matches!(cell.phase, Phase::Running { .. }) && cell.probes.ready(planned),

@@ -10,10 +10,10 @@ use super::restart::restarts;
 use super::state::{Ending, EndingCause, Phase, Sandbox, State, Stop, StopStage};
 
 /// What a container gets at least to end by itself, also when its preStop hook took all of the grace.
-pub const GRACE_MIN: Duration = Duration::from_secs(2);
+pub(super) const GRACE_MIN: Duration = Duration::from_secs(2);
 
 /// Sets the end of a pod that has nothing left to run, or whose time is up.
-pub fn begin_ending_if_due(state: &mut State, now: Timestamp, actions: &mut Vec<Action>) {
+pub(super) fn begin_ending_if_due(state: &mut State, now: Timestamp, actions: &mut Vec<Action>) {
     if state.ending.is_some() {
         return;
     }
@@ -29,12 +29,12 @@ pub fn begin_ending_if_due(state: &mut State, now: Timestamp, actions: &mut Vec<
     }
 }
 
-pub fn active_deadline(state: &State) -> Option<Timestamp> {
+pub(super) fn active_deadline(state: &State) -> Option<Timestamp> {
     state.plan.active_deadline.map(|limit| state.start_time + limit)
 }
 
 /// Ends the pod by `deadline`, or earlier when that was decided before.
-pub fn hasten(state: &mut State, cause: EndingCause, deadline: Timestamp) {
+pub(super) fn hasten(state: &mut State, cause: EndingCause, deadline: Timestamp) {
     match &mut state.ending {
         Some(ending) => ending.deadline = ending.deadline.min(deadline),
         None => state.ending = Some(Ending { cause, deadline }),
@@ -63,7 +63,7 @@ fn is_complete(state: &State) -> bool {
 }
 
 /// What a pod that is to end needs now.
-pub fn wind_down(state: &mut State, now: Timestamp, actions: &mut Vec<Action>) {
+pub(super) fn wind_down(state: &mut State, now: Timestamp, actions: &mut Vec<Action>) {
     if matches!(state.sandbox, Sandbox::Failed { .. }) {
         state.sandbox = Sandbox::Absent;
     }
@@ -117,7 +117,7 @@ fn may_stop(state: &State, container: usize) -> bool {
 }
 
 /// Begins to stop a running container.
-pub fn stop_container(
+pub(super) fn stop_container(
     state: &mut State,
     container: usize,
     grace: Duration,
@@ -150,7 +150,7 @@ pub fn stop_container(
 }
 
 /// What a running container needs now: its next probes, or the next stage of its end.
-pub fn watch_over(state: &mut State, container: usize, now: Timestamp, actions: &mut Vec<Action>) {
+pub(super) fn watch_over(state: &mut State, container: usize, now: Timestamp, actions: &mut Vec<Action>) {
     let plan = &state.plan.containers[container];
     let cell = &mut state.cells[container];
     let attempt = cell.attempt;

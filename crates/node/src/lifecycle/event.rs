@@ -15,22 +15,63 @@ pub enum Event {
     /// Time has passed: nothing else.
     Tick,
     /// The spec, or the conditions that the pod's readiness gates name.
-    Changed { plan: Arc<Plan>, gates: BTreeMap<String, String> },
-    Prepared { addresses: Vec<IpAddr> },
+    Changed {
+        plan: Arc<Plan>,
+        gates: BTreeMap<String, String>,
+    },
+    Prepared {
+        addresses: Vec<IpAddr>,
+    },
     /// `reason` is the event's: `FailedMount`, `FailedCreatePodSandBox`.
-    PrepareFailed { reason: &'static str, message: String },
-    Pulled { container: usize, image_id: String },
-    PullFailed { container: usize, reason: &'static str, message: String },
-    Started { container: usize, id: String },
-    StartFailed { container: usize, reason: &'static str, message: String },
-    Exited { container: usize, attempt: u32, terminated: Terminated },
+    PrepareFailed {
+        reason: &'static str,
+        message: String,
+    },
+    Pulled {
+        container: usize,
+        image_id: String,
+    },
+    PullFailed {
+        container: usize,
+        reason: &'static str,
+        message: String,
+    },
+    Started {
+        container: usize,
+        id: String,
+    },
+    StartFailed {
+        container: usize,
+        reason: &'static str,
+        message: String,
+    },
+    Exited {
+        container: usize,
+        attempt: u32,
+        terminated: Terminated,
+    },
     /// A hook that runs as an action has ended.
-    HookEnded { container: usize, attempt: u32, kind: HookKind, outcome: Result<(), String> },
-    Probed { container: usize, attempt: u32, kind: ProbeKind, outcome: Outcome },
+    HookEnded {
+        container: usize,
+        attempt: u32,
+        kind: HookKind,
+        outcome: Result<(), String>,
+    },
+    Probed {
+        container: usize,
+        attempt: u32,
+        kind: ProbeKind,
+        outcome: Outcome,
+    },
     /// The node will not run this pod at all.
-    Rejected { reason: &'static str, message: String },
+    Rejected {
+        reason: &'static str,
+        message: String,
+    },
     /// The API server wants the pod gone within `grace`.
-    DeletionRequested { grace: Duration },
+    DeletionRequested {
+        grace: Duration,
+    },
     /// The pod is no longer in the API.
     Vanished,
 }
@@ -50,15 +91,33 @@ pub enum Action {
     /// Give the pod its address, directories and volumes.
     Prepare,
     /// Have the image here as the pull policy says, and its module loaded.
-    Pull { container: usize },
-    Start { container: usize, attempt: u32 },
-    RunHook { container: usize, attempt: u32, kind: HookKind, hook: Hook },
-    Probe { container: usize, attempt: u32, kind: ProbeKind },
+    Pull {
+        container: usize,
+    },
+    Start {
+        container: usize,
+        attempt: u32,
+    },
+    RunHook {
+        container: usize,
+        attempt: u32,
+        kind: HookKind,
+        hook: Hook,
+    },
+    Probe {
+        container: usize,
+        attempt: u32,
+        kind: ProbeKind,
+    },
 
     /// Ask the container to end.
-    Terminate { container: usize },
+    Terminate {
+        container: usize,
+    },
     /// End it now.
-    Kill { container: usize },
+    Kill {
+        container: usize,
+    },
     /// Tell the user.
     Notify(Notice),
     /// No container will run again: give back the address and the volumes.
@@ -83,21 +142,28 @@ pub enum Severity {
 }
 
 impl Notice {
-    pub fn normal(reason: &'static str, message: impl Into<String>, container: impl Into<Option<usize>>) -> Action {
-        Action::Notify(Self {
-            severity: Severity::Normal,
-            reason,
-            message: message.into(),
-            container: container.into(),
-        })
+    pub fn new(
+        severity: Severity,
+        reason: &'static str,
+        message: impl Into<String>,
+        container: impl Into<Option<usize>>,
+    ) -> Self {
+        Self { severity, reason, message: message.into(), container: container.into() }
     }
 
-    pub fn warning(reason: &'static str, message: impl Into<String>, container: impl Into<Option<usize>>) -> Action {
-        Action::Notify(Self {
-            severity: Severity::Warning,
-            reason,
-            message: message.into(),
-            container: container.into(),
-        })
+    pub(super) fn normal(
+        reason: &'static str,
+        message: impl Into<String>,
+        container: impl Into<Option<usize>>,
+    ) -> Action {
+        Action::Notify(Self::new(Severity::Normal, reason, message, container))
+    }
+
+    pub(super) fn warning(
+        reason: &'static str,
+        message: impl Into<String>,
+        container: impl Into<Option<usize>>,
+    ) -> Action {
+        Action::Notify(Self::new(Severity::Warning, reason, message, container))
     }
 }

@@ -46,5 +46,11 @@ fn final_phase(state: &State) -> PodPhase {
 }
 
 fn of_role(state: &State, wanted: impl Fn(Role) -> bool) -> impl Iterator<Item = &Cell> {
-    state.plan.containers.iter().zip(&state.cells).filter(move |(planned, _)| wanted(planned.role)).map(|(_, cell)| cell)
+    state
+        .plan
+        .containers
+        .iter()
+        .zip(&state.cells)
+        .filter(move |(planned, _)| wanted(planned.role))
+        .map(|(_, cell)| cell)
 }

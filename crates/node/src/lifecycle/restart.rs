@@ -7,15 +7,15 @@ use jiff::Timestamp;
 use super::plan::{Plan, RestartPolicy, Role};
 use super::state::{Cell, Phase};
 
-pub const CRASH_BASE: Duration = Duration::from_secs(10);
-pub const CRASH_MAX: Duration = Duration::from_secs(300);
+pub(super) const CRASH_BASE: Duration = Duration::from_secs(10);
+pub(super) const CRASH_MAX: Duration = Duration::from_secs(300);
 /// An instance that ran this long ends the crash loop.
-pub const CRASH_RESET: Duration = Duration::from_secs(600);
+pub(super) const CRASH_RESET: Duration = Duration::from_secs(600);
 
 const PULL_BASE: Duration = Duration::from_secs(10);
 const PULL_MAX: Duration = Duration::from_secs(300);
 /// How long the error itself is shown before the back-off takes its place.
-pub const PULL_ERROR_SHOWN: Duration = Duration::from_secs(2);
+pub(super) const PULL_ERROR_SHOWN: Duration = Duration::from_secs(2);
 const START_BASE: Duration = Duration::from_secs(1);
 const START_MAX: Duration = Duration::from_secs(20);
 const PREPARE_BASE: Duration = Duration::from_millis(500);
@@ -47,7 +47,7 @@ impl CrashLoop {
 }
 
 /// True when a container that has ended is to run again, as far as the pod as a whole goes on.
-pub fn restarts(plan: &Plan, container: usize, cell: &Cell) -> bool {
+pub(super) fn restarts(plan: &Plan, container: usize, cell: &Cell) -> bool {
     let forced = matches!(cell.phase, Phase::Exited { restart: true });
     let failed = forced || cell.last.as_ref().is_some_and(|last| last.exit_code != 0);
     match (plan.containers[container].role, plan.restart_policy) {
@@ -59,15 +59,15 @@ pub fn restarts(plan: &Plan, container: usize, cell: &Cell) -> bool {
     }
 }
 
-pub fn pull_delay(n_failures: u32) -> Duration {
+pub(super) fn pull_delay(n_failures: u32) -> Duration {
     doubled(PULL_BASE, n_failures, PULL_MAX)
 }
 
-pub fn start_delay(n_failures: u32) -> Duration {
+pub(super) fn start_delay(n_failures: u32) -> Duration {
     doubled(START_BASE, n_failures, START_MAX)
 }
 
-pub fn prepare_delay(n_failures: u32) -> Duration {
+pub(super) fn prepare_delay(n_failures: u32) -> Duration {
     doubled(PREPARE_BASE, n_failures, PREPARE_MAX)
 }
 

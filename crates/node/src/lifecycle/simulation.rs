@@ -145,9 +145,11 @@ impl World {
         assert_eq!(attempt, *n_instances);
         // Only an instance that ran for long makes the next restart immediate again.
         let expected = CRASH_BASE * (1 << n_instances.saturating_sub(2).min(10));
-        let ran_long = self.state.cells[container].last.as_ref().and_then(|last| last.started_at).is_none_or(|started| {
-            ended.duration_since(started) > jiff::SignedDuration::from_secs(500)
-        });
+        let ran_long = self.state.cells[container]
+            .last
+            .as_ref()
+            .and_then(|last| last.started_at)
+            .is_none_or(|started| ended.duration_since(started) > jiff::SignedDuration::from_secs(500));
         let reset_before = self.state.cells[container].before.is_some() && waited < expected.min(CRASH_MAX);
         assert!(*n_instances < 2 || ran_long || reset_before || waited >= expected.min(CRASH_MAX));
     }
@@ -158,9 +160,7 @@ impl World {
             Owed::Prepare if ok => Event::Prepared { addresses: vec![] },
             Owed::Prepare => Event::PrepareFailed { reason: "FailedMount", message: String::new() },
             Owed::Pull(container) if ok => Event::Pulled { container, image_id: "i".into() },
-            Owed::Pull(container) => {
-                Event::PullFailed { container, reason: "ErrImagePull", message: "no".into() }
-            }
+            Owed::Pull(container) => Event::PullFailed { container, reason: "ErrImagePull", message: "no".into() },
             Owed::Start(container) if ok => {
                 let attempt = self.state.cells[container].next_attempt();
                 assert_eq!(self.alive.insert(container, attempt), None);
@@ -215,8 +215,7 @@ impl World {
     fn delete(&mut self) {
         self.deleted = true;
         let grace = Duration::from_secs(self.rng.random_range(0..60));
-        let event =
-            if self.rng.random_bool(0.2) { Event::Vanished } else { Event::DeletionRequested { grace } };
+        let event = if self.rng.random_bool(0.2) { Event::Vanished } else { Event::DeletionRequested { grace } };
         self.feed(event);
     }
 

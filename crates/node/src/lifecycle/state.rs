@@ -62,13 +62,31 @@ pub enum Phase {
     Idle,
     Pulling,
     /// `told`: the user has seen the error, and now sees the back-off.
-    PullFailed { reason: &'static str, message: String, at: Timestamp, until: Timestamp, told: bool },
+    PullFailed {
+        reason: &'static str,
+        message: String,
+        at: Timestamp,
+        until: Timestamp,
+        told: bool,
+    },
     Starting,
-    StartFailed { reason: &'static str, message: String, until: Timestamp },
-    Running { since: Timestamp, stop: Option<Stop> },
+    StartFailed {
+        reason: &'static str,
+        message: String,
+        until: Timestamp,
+    },
+    Running {
+        since: Timestamp,
+        stop: Option<Stop>,
+    },
     /// Ended; `restart`: whatever the restart policy says of its exit code.
-    Exited { restart: bool },
-    BackOff { delay: Duration, until: Timestamp },
+    Exited {
+        restart: bool,
+    },
+    BackOff {
+        delay: Duration,
+        until: Timestamp,
+    },
 }
 
 /// A running container that was asked to end.
@@ -83,7 +101,9 @@ pub struct Stop {
 #[derive(Clone, Debug, PartialEq)]
 pub enum StopStage {
     /// Its preStop hook runs; a sleeping hook ends at `until`.
-    Hook { until: Option<Timestamp> },
+    Hook {
+        until: Option<Timestamp>,
+    },
     Terminating,
     Killed,
 }
@@ -104,7 +124,7 @@ pub struct Terminated {
 pub enum Sandbox {
     Absent,
     Preparing { n_failures: u32 },
-    Failed { until: Timestamp, n_failures: u32 },
+    Failed { until: Timestamp, n_failures: u32, reason: &'static str, message: String },
     Ready { addresses: Vec<IpAddr> },
 }
 
@@ -121,7 +141,10 @@ pub enum EndingCause {
     Completed,
     Deleted,
     DeadlineExceeded,
-    Rejected { reason: &'static str, message: String },
+    Rejected {
+        reason: &'static str,
+        message: String,
+    },
 }
 
 impl State {

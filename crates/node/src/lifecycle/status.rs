@@ -70,12 +70,7 @@ fn statuses(state: &State, pod: &core::Pod, wanted: impl Fn(Role) -> bool) -> Ve
         .collect()
 }
 
-fn container_status(
-    state: &State,
-    pod: &core::Pod,
-    planned: &ContainerPlan,
-    cell: &Cell,
-) -> core::ContainerStatus {
+fn container_status(state: &State, pod: &core::Pod, planned: &ContainerPlan, cell: &Cell) -> core::ContainerStatus {
     let (now_in, before) = container_state(state, planned, cell);
     let running = matches!(cell.phase, Phase::Running { .. });
     let resources = resources(pod, planned);
@@ -108,8 +103,8 @@ fn container_state<'a>(
             (last.map(terminated).unwrap_or_default(), cell.before.as_ref())
         }
         Phase::Idle | Phase::Pulling | Phase::Starting | Phase::Exited { .. } => {
-            let reason = if state.plan.has_init() { "PodInitializing" } else { "ContainerCreating" };
-            (waiting(reason, None), last)
+            let (reason, message) = before_the_first_start(state);
+            (waiting(reason, message), last)
         }
         Phase::PullFailed { message, told: true, .. } => {
             let message = format!("Back-off pulling image \"{}\": ErrImagePull: {message}", planned.image);
@@ -127,6 +122,17 @@ fn container_state<'a>(
             );
             (waiting("CrashLoopBackOff", Some(message)), last)
         }
+    }
+}
+
+/// Why no container runs yet.
+fn before_the_first_start(state: &State) -> (&'static str, Option<String>) {
+    let usual = if state.plan.has_init() { "PodInitializing" } else { "ContainerCreating" };
+    match &state.sandbox {
+        // This one does not heal by waiting: it is named as the reason itself.
+        Sandbox::Failed { reason: "UnsupportedVolume", message, .. } => ("UnsupportedVolume", Some(message.clone())),
+        Sandbox::Failed { message, .. } => (usual, Some(message.clone())),
+        Sandbox::Absent | Sandbox::Preparing { .. } | Sandbox::Ready { .. } => (usual, None),
     }
 }
 

@@ -85,19 +85,13 @@ fn take_in(state: &mut State, event: Event, now: Timestamp, actions: &mut Vec<Ac
     }
 }
 
-fn prepare_failed(
-    state: &mut State,
-    reason: &'static str,
-    message: String,
-    now: Timestamp,
-    actions: &mut Vec<Action>,
-) {
+fn prepare_failed(state: &mut State, reason: &'static str, message: String, now: Timestamp, actions: &mut Vec<Action>) {
     let n_failures = match state.sandbox {
         Sandbox::Preparing { n_failures } => n_failures + 1,
         Sandbox::Absent | Sandbox::Failed { .. } | Sandbox::Ready { .. } => 1,
     };
-    actions.push(Notice::warning(reason, message, None));
-    state.sandbox = Sandbox::Failed { until: now + prepare_delay(n_failures), n_failures };
+    actions.push(Notice::warning(reason, message.clone(), None));
+    state.sandbox = Sandbox::Failed { until: now + prepare_delay(n_failures), n_failures, reason, message };
 }
 
 fn pull_failed(
@@ -164,7 +158,11 @@ fn hook_ended(
         return;
     }
     match (kind, &mut cell.phase, outcome) {
-        (HookKind::PreStop, Phase::Running { stop: Some(Stop { stage: StopStage::Hook { until }, .. }), .. }, outcome) => {
+        (
+            HookKind::PreStop,
+            Phase::Running { stop: Some(Stop { stage: StopStage::Hook { until }, .. }), .. },
+            outcome,
+        ) => {
             *until = Some(now);
             if let Err(message) = outcome {
                 actions.push(Notice::warning("FailedPreStopHook", format!("PreStopHook failed: {message}"), container));
@@ -213,7 +211,7 @@ fn probed(
 fn go_on(state: &mut State, now: Timestamp, actions: &mut Vec<Action>) {
     match state.sandbox {
         Sandbox::Absent => prepare(state, 0, actions),
-        Sandbox::Failed { until, n_failures } if now >= until => prepare(state, n_failures, actions),
+        Sandbox::Failed { until, n_failures, .. } if now >= until => prepare(state, n_failures, actions),
         Sandbox::Failed { .. } | Sandbox::Preparing { .. } => {}
         Sandbox::Ready { .. } => advance_all(state, now, actions),
     }

@@ -32,7 +32,10 @@ fn init_containers_run_in_order_and_hold_back_the_rest() {
     rig.tick();
     assert_eq!(rig.prepared(), ["pull i"]);
     assert_eq!(rig.seen("a"), "waiting PodInitializing");
-    assert_eq!(rig.condition("Initialized"), "False ContainersNotInitialized containers with incomplete status: [i s j]");
+    assert_eq!(
+        rig.condition("Initialized"),
+        "False ContainersNotInitialized containers with incomplete status: [i s j]"
+    );
     rig.run("i");
     assert_eq!(rig.phase(), "Pending");
     assert_eq!(rig.exit("i", 0), ["pull s"]);
@@ -77,7 +80,7 @@ fn volumes_that_cannot_be_mounted_are_tried_again() {
     rig.tick();
     let failed = Event::PrepareFailed { reason: "FailedMount", message: "configmap \"x\" not found".into() };
     assert_eq!(rig.event(failed), ["FailedMount"]);
-    assert_eq!(rig.seen("a"), "waiting ContainerCreating");
+    assert_eq!(rig.seen("a"), "waiting ContainerCreating configmap \"x\" not found");
     assert_eq!(rig.sleep(), ["prepare"]);
     assert_eq!(rig.prepared(), ["pull a"]);
 }

@@ -5,17 +5,17 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 /// The file that is written to.
-pub fn current(dir: &Path, attempt: u32) -> PathBuf {
+pub(super) fn current(dir: &Path, attempt: u32) -> PathBuf {
     dir.join(format!("{attempt}.log"))
 }
 
 /// A file that was put aside.
-pub fn part(dir: &Path, attempt: u32, part: u64) -> PathBuf {
+pub(super) fn part(dir: &Path, attempt: u32, part: u64) -> PathBuf {
     dir.join(format!("{attempt}.log.{part}"))
 }
 
 /// The numbers of the files that were put aside, from old to new.
-pub fn parts(dir: &Path, attempt: u32) -> Vec<u64> {
+pub(super) fn parts(dir: &Path, attempt: u32) -> Vec<u64> {
     let prefix = format!("{attempt}.log.");
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     let mut parts: Vec<u64> =
@@ -24,7 +24,7 @@ pub fn parts(dir: &Path, attempt: u32) -> Vec<u64> {
     parts
 }
 
-pub fn remove(path: &Path) -> io::Result<()> {
+pub(super) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         removed => removed,

@@ -5,7 +5,7 @@ use coracle_runtime::StdStream;
 use jiff::Timestamp;
 
 /// A line longer than this is written in pieces.
-pub const PIECE_MAX: usize = 16 * 1024;
+pub(super) const PIECE_MAX: usize = 16 * 1024;
 /// Timestamps have a fixed width, so that they compare as text.
 const TIME_LEN: usize = 30;
 const STREAM_LEN: usize = 6;
@@ -13,20 +13,20 @@ const TAG_AT: usize = TIME_LEN + 1 + STREAM_LEN + 1;
 const TEXT_AT: usize = TAG_AT + 2;
 
 /// A moment as records and readers write it.
-pub fn stamp(time: Timestamp) -> String {
+pub(super) fn stamp(time: Timestamp) -> String {
     format!("{time:.9}")
 }
 
 /// Turns what one guest writes into records.
 #[derive(Debug, Default)]
-pub struct Formatter {
+pub(super) struct Formatter {
     stdout: Vec<u8>,
     stderr: Vec<u8>,
 }
 
 impl Formatter {
     /// Adds the records that `bytes` complete to `out`; keeps an unfinished line for later.
-    pub fn push(&mut self, time: Timestamp, stream: StdStream, bytes: &[u8], out: &mut Vec<u8>) {
+    pub(super) fn push(&mut self, time: Timestamp, stream: StdStream, bytes: &[u8], out: &mut Vec<u8>) {
         let stamp = stamp(time);
         let kept = self.kept(stream);
         let mut rest = bytes;
@@ -42,7 +42,7 @@ impl Formatter {
     }
 
     /// Adds what is left of unfinished lines.
-    pub fn finish(&mut self, time: Timestamp, out: &mut Vec<u8>) {
+    pub(super) fn finish(&mut self, time: Timestamp, out: &mut Vec<u8>) {
         for stream in [StdStream::Stdout, StdStream::Stderr] {
             let kept = std::mem::take(self.kept(stream));
             if !kept.is_empty() {
@@ -81,7 +81,7 @@ fn record(stamp: &str, stream: StdStream, tag: u8, text: &[u8], out: &mut Vec<u8
 
 /// One record read back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Record<'a> {
+pub(super) struct Record<'a> {
     pub time: &'a [u8],
     /// False for a piece that goes on in the next record.
     pub ends_line: bool,
@@ -90,7 +90,7 @@ pub struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// Reads a record, without its newline. `None` for what was never finished, as after a loss of power.
-    pub fn parse(line: &'a [u8]) -> Option<Self> {
+    pub(super) fn parse(line: &'a [u8]) -> Option<Self> {
         if line.len() < TEXT_AT || line[TEXT_AT - 1] != b' ' {
             return None;
         }

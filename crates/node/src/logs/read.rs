@@ -63,12 +63,7 @@ impl Reader {
         Self::open(dir, attempt, None, options).await
     }
 
-    async fn open(
-        dir: PathBuf,
-        attempt: u32,
-        live: Option<watch::Receiver<Progress>>,
-        options: ReadOptions,
-    ) -> Self {
+    async fn open(dir: PathBuf, attempt: u32, live: Option<watch::Receiver<Progress>>, options: ReadOptions) -> Self {
         let current = live.as_ref().map(|live| live.borrow().part);
         let tail = options.tail;
         let begin = move || {
@@ -222,7 +217,8 @@ impl Shown {
 fn tail_start(dir: &Path, attempt: u32, parts: &[u64], current: u64, n_lines: usize) -> (u64, u64) {
     let mut left = n_lines;
     let mut start = (current, 0);
-    let older = parts.iter().rev().filter(|part| **part < current).map(|part| (*part, files::part(dir, attempt, *part)));
+    let older =
+        parts.iter().rev().filter(|part| **part < current).map(|part| (*part, files::part(dir, attempt, *part)));
     for (part, path) in std::iter::once((current, files::current(dir, attempt))).chain(older) {
         let Ok(content) = std::fs::read(path) else { continue };
         let (offset, n_found) = last_lines(&content, left);

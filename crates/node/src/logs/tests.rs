@@ -145,7 +145,11 @@ async fn output_beyond_the_bound_is_dropped_and_the_log_says_so() {
     log.close().await;
     let text = seen(&log, ReadOptions::default()).await;
     assert!(text.starts_with("kept\n"));
-    assert!(text.contains("[1000000 bytes of output were dropped: they came faster than the disk]\n"), "{}", text.len());
+    assert!(
+        text.contains("[1000000 bytes of output were dropped: they came faster than the disk]\n"),
+        "{}",
+        text.len()
+    );
 }
 
 #[tokio::test]

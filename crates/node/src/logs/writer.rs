@@ -120,7 +120,8 @@ impl ContainerLog {
         }
         let now = self.logs.0.clock.now();
         if waiting.n_dropped > 0 {
-            let note = format!("[{} bytes of output were dropped: they came faster than the disk]\n", waiting.n_dropped);
+            let note =
+                format!("[{} bytes of output were dropped: they came faster than the disk]\n", waiting.n_dropped);
             file.formatter.push(now, StdStream::Stderr, note.as_bytes(), &mut out);
         }
         if waiting.closed {

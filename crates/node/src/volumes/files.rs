@@ -56,7 +56,8 @@ fn replace(dir: &Path, files: &Files) -> io::Result<()> {
 
 /// Each first part of a path is a link into the current data; links to what is gone go too.
 fn link_names(dir: &Path, files: &Files) -> io::Result<()> {
-    let names: BTreeSet<&str> = files.keys().filter_map(|path| path.trim_start_matches("./").split('/').next()).collect();
+    let names: BTreeSet<&str> =
+        files.keys().filter_map(|path| path.trim_start_matches("./").split('/').next()).collect();
     for name in &names {
         match symlink(Path::new(DATA).join(name), dir.join(name)) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),

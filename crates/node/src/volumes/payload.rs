@@ -150,9 +150,8 @@ fn downward(
             field(facts, &source.field_path)?
         } else if let Some(source) = &item.resource_field_ref {
             let name = source.container_name.as_deref().unwrap_or_default();
-            let container = facts
-                .container(name)
-                .ok_or_else(|| crate::environment::Error::NoContainer(name.to_owned()))?;
+            let container =
+                facts.container(name).ok_or_else(|| crate::environment::Error::NoContainer(name.to_owned()))?;
             resource(facts, container, source)?
         } else {
             String::new()

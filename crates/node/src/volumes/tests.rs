@@ -77,10 +77,7 @@ fn what_a_sandbox_cannot_have_is_known_by_name() {
     let of = |volume: Value| Source::of(&serde_json::from_value(volume).unwrap());
     assert_eq!(of(json!({"name": "v", "emptyDir": {}})), Source::Empty);
     assert_eq!(of(json!({"name": "v", "hostPath": {"path": "/"}})), Source::Unsupported("hostPath"));
-    assert_eq!(
-        Error::Unsupported("hostPath").to_string(),
-        "hostPath volumes cannot be given to a wasm sandbox"
-    );
+    assert_eq!(Error::Unsupported("hostPath").to_string(), "hostPath volumes cannot be given to a wasm sandbox");
 }
 
 #[test]

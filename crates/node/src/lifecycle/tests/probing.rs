@@ -49,10 +49,8 @@ fn a_failed_liveness_probe_restarts_the_container_with_its_own_grace() {
 
 #[test]
 fn the_other_probes_wait_for_the_startup_probe() {
-    let mut rig = rig(
-        r#""startupProbe":{"tcpSocket":{"port":80},"periodSeconds":1,"failureThreshold":30},
-           "livenessProbe":{"tcpSocket":{"port":80}},"readinessProbe":{"tcpSocket":{"port":80}}"#,
-    );
+    let mut rig = rig(r#""startupProbe":{"tcpSocket":{"port":80},"periodSeconds":1,"failureThreshold":30},
+           "livenessProbe":{"tcpSocket":{"port":80}},"readinessProbe":{"tcpSocket":{"port":80}}"#);
     assert_eq!(rig.started("a"), ["Created", "Started", "Startup a"]);
     rig.probed("a", Startup, false);
     assert_eq!(rig.container("a").started, Some(false));
@@ -79,9 +77,8 @@ fn what_a_probe_says_of_an_earlier_instance_is_ignored() {
 
 #[test]
 fn a_port_may_be_named() {
-    let rig = rig(
-        r#""ports":[{"name":"web","containerPort":8080}],"readinessProbe":{"httpGet":{"port":"web","path":"ok"}}"#,
-    );
+    let rig =
+        rig(r#""ports":[{"name":"web","containerPort":8080}],"readinessProbe":{"httpGet":{"port":"web","path":"ok"}}"#);
     let probe = rig.state.plan.containers[0].readiness.clone().unwrap();
     let crate::lifecycle::ProbeTarget::HttpGet(get) = probe.target else { panic!("an HTTP probe") };
     assert_eq!((get.port, get.path.as_str()), (8080, "/ok"));

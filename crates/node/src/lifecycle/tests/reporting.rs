@@ -38,9 +38,8 @@ fn a_condition_keeps_its_time_while_its_status_stays() {
 
 #[test]
 fn a_running_pods_status_is_complete() {
-    let mut rig = Rig::new(pod(
-        r#"{"containers":[{"name":"a","image":"hello:v1","resources":{"limits":{"memory":"64Mi"}}}]}"#,
-    ));
+    let mut rig =
+        Rig::new(pod(r#"{"containers":[{"name":"a","image":"hello:v1","resources":{"limits":{"memory":"64Mi"}}}]}"#));
     rig.to_running();
     let status = serde_json::to_value(rig.status()).unwrap();
     assert_eq!(

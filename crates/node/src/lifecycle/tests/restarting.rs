@@ -36,10 +36,7 @@ fn the_back_off_message_is_kubelets() {
     rig.exit("a", 0);
     rig.run("a");
     rig.exit("a", 0);
-    assert_eq!(
-        rig.seen("a"),
-        "waiting CrashLoopBackOff back-off 10s restarting failed container=a pod=p_default(u)"
-    );
+    assert_eq!(rig.seen("a"), "waiting CrashLoopBackOff back-off 10s restarting failed container=a pod=p_default(u)");
     assert_eq!(rig.container("a").last_state.unwrap().terminated.unwrap().reason.unwrap(), "Completed");
 }
 

@@ -1,0 +1,17 @@
+//! Carries out what the lifecycle machine decides: one worker per pod, which nothing else can block.
+
+mod context;
+mod dispatch;
+mod ended;
+mod image;
+mod patch;
+mod prober;
+mod report;
+mod sandbox;
+mod start;
+mod table;
+mod worker;
+
+pub(crate) use context::Context;
+pub(crate) use dispatch::dispatch;
+pub(crate) use table::{Handle, Pods, Running};

@@ -1,0 +1,62 @@
+//! What all workers of a node share.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use coracle_client::{EventType, Informer, Recorder};
+use coracle_net::Fabric;
+use coracle_runtime::Runtime;
+use k8s_openapi::api::core::v1 as core;
+use kube::Resource;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use super::Pods;
+use crate::Config;
+use crate::images::Images;
+use crate::ipam::Ipam;
+use crate::lifecycle::{Notice, Plan, Role, Severity};
+use crate::logs::Logs;
+
+/// Statuses that a node writes at a time. The others wait their turn, and are coalesced meanwhile.
+pub(super) const WRITES_MAX: usize = 16;
+
+pub(crate) struct Context {
+    pub(crate) config: Config,
+    pub(crate) client: kube::Client,
+    pub(crate) runtime: Runtime,
+    pub(crate) fabric: Arc<Fabric>,
+    pub(crate) images: Arc<Images>,
+    pub(crate) logs: Logs,
+    pub(crate) ipam: Mutex<Ipam>,
+    pub(crate) services: Informer<core::Service>,
+    pub(crate) recorder: Recorder,
+    /// What the node offers, by resource.
+    pub(crate) allocatable: BTreeMap<String, String>,
+    pub(crate) pods: Arc<Pods>,
+    pub(crate) writes: Arc<Semaphore>,
+}
+
+impl Context {
+    pub(crate) fn writes() -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(WRITES_MAX))
+    }
+
+    /// Tells the user what happened to a pod, or to one of its containers.
+    pub(super) fn tell(&self, pod: &core::Pod, plan: &Plan, notice: Notice) {
+        let mut about = pod.object_ref(&());
+        about.field_path = notice.container.map(|container| {
+            let planned = &plan.containers[container];
+            let list = match planned.role {
+                Role::Init | Role::Sidecar => "initContainers",
+                Role::Main => "containers",
+            };
+            format!("spec.{list}{{{}}}", planned.name)
+        });
+        let event_type = match notice.severity {
+            Severity::Normal => EventType::Normal,
+            Severity::Warning => EventType::Warning,
+        };
+        self.recorder.event_about(about, event_type, notice.reason, notice.message);
+    }
+}

@@ -1,0 +1,197 @@
+//! Gives a pod what its containers share: an address, and volumes.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coracle_net::{PodIdentity, PodNetwork};
+use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1 as core;
+use kube::Api;
+use kube::api::PostParams;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::Context;
+use crate::environment::Facts;
+use crate::error::chain;
+use crate::objects;
+use crate::volumes::{self, Directories, Files, Materials, Source, Token, TokenWish};
+
+/// How long preparing a pod may wait for the API.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Addresses that are tried when one is still held by a pod that is leaving.
+const ADDRESSES_MAX: usize = 4;
+
+/// Why a pod is not ready to start containers: an event's reason and message.
+pub(super) struct Failure {
+    pub(super) reason: &'static str,
+    pub(super) message: String,
+}
+
+/// The tokens of a pod, and when each is to be renewed.
+#[derive(Default)]
+pub(super) struct Tokens(Mutex<HashMap<TokenWish, (Token, Instant)>>);
+
+/// Puts the pod on the network.
+pub(super) fn attach(context: &Context, pod: &core::Pod) -> Result<Arc<PodNetwork>, Failure> {
+    let failure = |message: String| Failure { reason: "FailedCreatePodSandBox", message };
+    let identity = PodIdentity {
+        namespace: pod.metadata.namespace.clone().unwrap_or_default(),
+        name: pod.metadata.name.clone().unwrap_or_default(),
+        uid: pod.metadata.uid.clone().unwrap_or_default(),
+    };
+    let mut refused = Vec::new();
+    let mut attached =
+        Err(failure("Failed to create pod sandbox: no address is free in the node's pod network".into()));
+    while refused.len() < ADDRESSES_MAX {
+        let Some(addresses) = context.ipam.lock().allocate() else { break };
+        match context.fabric.attach(identity.clone(), &addresses) {
+            Ok(network) => {
+                attached = Ok(network);
+                break;
+            }
+            Err(error) => {
+                attached = Err(failure(format!("Failed to create pod sandbox: {error}")));
+                refused.push(addresses);
+            }
+        }
+    }
+    let mut ipam = context.ipam.lock();
+    for addresses in refused {
+        ipam.release(&addresses);
+    }
+    attached
+}
+
+/// Writes the pod's volumes, or writes them anew. Returns when they are to be renewed next because of a token.
+pub(super) async fn volumes(
+    context: &Context,
+    pod: &core::Pod,
+    addresses: &[IpAddr],
+    directories: &Directories,
+    tokens: &Tokens,
+) -> Result<Option<Instant>, Failure> {
+    match tokio::time::timeout(PATIENCE, try_volumes(context, pod, addresses, directories, tokens)).await {
+        Ok(written) => written,
+        Err(_) => Err(Failure { reason: "FailedMount", message: "timed out waiting for the API".into() }),
+    }
+}
+
+async fn try_volumes(
+    context: &Context,
+    pod: &core::Pod,
+    addresses: &[IpAddr],
+    directories: &Directories,
+    tokens: &Tokens,
+) -> Result<Option<Instant>, Failure> {
+    let Some(spec) = pod.spec.as_ref().filter(|spec| spec.volumes.as_ref().is_some_and(|all| !all.is_empty())) else {
+        return Ok(None);
+    };
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    let objects = objects::fetch(&context.client, namespace, &volumes::references(spec)).await;
+    let objects = objects.map_err(|error| mount_failure("", &chain(&error)))?;
+    let (given, renewal) = tokens.give(&context.client, pod, spec).await?;
+    let facts = Facts {
+        pod,
+        pod_addresses: addresses,
+        host_addresses: &context.config.addresses,
+        allocatable: &context.allocatable,
+    };
+    let materials = Materials { facts, objects: &objects, tokens: &given };
+    let mut written = Vec::new();
+    for volume in spec.volumes.iter().flatten() {
+        let files = match Source::of(volume) {
+            Source::Empty => None,
+            Source::Written => {
+                let files = volumes::payload(volume, materials);
+                Some(files.map_err(|error| mount_failure(&volume.name, &chain(&error)))?)
+            }
+            Source::Unsupported(kind) => return Err(unsupported(&volume.name, kind)),
+        };
+        written.push((volume.name.clone(), files));
+    }
+    write(directories.clone(), written).await?;
+    Ok(renewal)
+}
+
+async fn write(directories: Directories, volumes: Vec<(String, Option<Files>)>) -> Result<(), Failure> {
+    let write = move || {
+        for (name, files) in volumes {
+            let dir = directories.volume(&name);
+            let written = match files {
+                Some(files) => volumes::write(&dir, &files),
+                None => volumes::create(&dir),
+            };
+            written.map_err(|error| mount_failure(&name, &chain(&error)))?;
+        }
+        Ok(())
+    };
+    tokio::task::spawn_blocking(write).await.expect("writing volumes does not panic")
+}
+
+fn mount_failure(volume: &str, why: &str) -> Failure {
+    let which = if volume.is_empty() { "volumes".to_owned() } else { format!("volume \"{volume}\"") };
+    Failure { reason: "FailedMount", message: format!("MountVolume.SetUp failed for {which} : {why}") }
+}
+
+fn unsupported(volume: &str, kind: &'static str) -> Failure {
+    let why = volumes::Error::Unsupported(kind);
+    Failure { reason: "UnsupportedVolume", message: format!("volume \"{volume}\": {why}") }
+}
+
+impl Tokens {
+    /// The tokens that the pod's volumes ask for, made where there is none or it is old; and when the first is old.
+    async fn give(
+        &self,
+        client: &kube::Client,
+        pod: &core::Pod,
+        spec: &core::PodSpec,
+    ) -> Result<(HashMap<TokenWish, Token>, Option<Instant>), Failure> {
+        let mut given = HashMap::new();
+        let mut renewal: Option<Instant> = None;
+        for wish in volumes::tokens(spec) {
+            let known = self.0.lock().get(&wish).cloned().filter(|(_, renewed_at)| Instant::now() < *renewed_at);
+            let (token, renewed_at) = match known {
+                Some(known) => known,
+                None => {
+                    let token = request(client, pod, spec, &wish).await?;
+                    (token, Instant::now() + wish.renewed_after())
+                }
+            };
+            self.0.lock().insert(wish.clone(), (token.clone(), renewed_at));
+            renewal = Some(renewal.map_or(renewed_at, |earlier| earlier.min(renewed_at)));
+            given.insert(wish, token);
+        }
+        Ok((given, renewal))
+    }
+}
+
+async fn request(
+    client: &kube::Client,
+    pod: &core::Pod,
+    spec: &core::PodSpec,
+    wish: &TokenWish,
+) -> Result<Token, Failure> {
+    let api: Api<core::ServiceAccount> =
+        Api::namespaced(client.clone(), pod.metadata.namespace.as_deref().unwrap_or_default());
+    let account = spec.service_account_name.as_deref().filter(|name| !name.is_empty()).unwrap_or("default");
+    let request = TokenRequest {
+        spec: Some(TokenRequestSpec {
+            audiences: Some(wish.audience.iter().cloned().collect()),
+            expiration_seconds: Some(wish.lifetime_s),
+            bound_object_ref: Some(BoundObjectReference {
+                kind: Some("Pod".to_owned()),
+                api_version: Some("v1".to_owned()),
+                name: pod.metadata.name.clone(),
+                uid: pod.metadata.uid.clone(),
+            }),
+            ..TokenRequestSpec::default()
+        }),
+        ..TokenRequest::default()
+    };
+    let answer = api.create_token_request(account, &PostParams::default(), &request).await;
+    let answer = answer.map_err(|error| mount_failure("", &format!("failed to fetch token: {}", chain(&error))))?;
+    Ok(answer.status.and_then(|status| status.token).unwrap_or_default())
+}

@@ -1,0 +1,132 @@
+//! Starts one instance of a container: environment, mounts, limits, log, network.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coracle_api::quantity::Quantity;
+use coracle_net::PodNetwork;
+use coracle_runtime::{ContainerSpec, Stdin};
+use k8s_openapi::api::core::v1 as core;
+
+use super::image::{Loaded, Refusal};
+use super::{Context, Handle, Running};
+use crate::environment::{self, Environment, Facts, service_variables};
+use crate::error::chain;
+use crate::logs::remove_before;
+use crate::objects::{self, Objects};
+use crate::volumes::{self, Directories};
+
+const CONFIG_ERROR: &str = "CreateContainerConfigError";
+const HTTP_PORT_DEFAULT: u16 = 80;
+/// How long a start may wait for the API.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a server may take to listen before its container counts as started anyway.
+const LISTENING_MAX: Duration = Duration::from_secs(5);
+
+/// What is to be started.
+pub(super) struct Start {
+    pub(super) context: Arc<Context>,
+    pub(super) handle: Arc<Handle>,
+    pub(super) pod: Arc<core::Pod>,
+    pub(super) network: Arc<PodNetwork>,
+    pub(super) directories: Directories,
+    pub(super) name: String,
+    pub(super) attempt: u32,
+    pub(super) loaded: Loaded,
+}
+
+impl Start {
+    /// Starts it, and returns once an HTTP container listens.
+    pub(super) async fn run(self) -> Result<Running, Refusal> {
+        let refused = |why: &str| ("CreateContainerError", why.to_owned());
+        let spec = self.pod.spec.as_ref().ok_or_else(|| refused("the pod has no spec"))?;
+        let mut all = spec.init_containers.iter().flatten().chain(&spec.containers);
+        let container = all.find(|container| container.name == self.name);
+        let container = container.ok_or_else(|| refused("the pod has no such container"))?;
+        let environment = self.environment(spec, container).await?;
+        let mounts = self.mounts(spec, container, &environment).await?;
+        let dir = self.handle.log_dir(&self.name);
+        self.forget_old_logs(dir.clone()).await;
+        let log = self.context.logs.open(dir, self.attempt);
+        let limits = container.resources.as_ref().and_then(|resources| resources.limits.as_ref());
+        let limit =
+            |name: &str| limits.and_then(|all| all.get(name)).and_then(|limit| limit.0.parse::<Quantity>().ok());
+        let spec = ContainerSpec {
+            args: environment.args,
+            env: environment.variables,
+            mounts,
+            stdin: if container.stdin == Some(true) { Stdin::Open } else { Stdin::Empty },
+            memory_max: limit("memory").and_then(|limit| u64::try_from(limit.value()).ok()),
+            cpu_max: limit("cpu").map(|limit| limit.as_f64()).filter(|cores| *cores > 0.0),
+            http_port: http_port(container),
+            ..ContainerSpec::new(format!("{}/{}", self.handle.key, self.name), self.network.clone(), log.output())
+        };
+        let container = Arc::new(self.context.runtime.start(&self.loaded.module, spec));
+        tokio::select! {
+            () = container.listening() => {}
+            _ = container.wait() => {}
+            () = tokio::time::sleep(LISTENING_MAX) => {}
+        }
+        Ok(Running { attempt: self.attempt, container, log })
+    }
+
+    async fn environment(&self, spec: &core::PodSpec, container: &core::Container) -> Result<Environment, Refusal> {
+        let addresses = coracle_runtime::network::Network::addresses(&*self.network);
+        let facts = Facts {
+            pod: &self.pod,
+            pod_addresses: &addresses,
+            host_addresses: &self.context.config.addresses,
+            allocatable: &self.context.allocatable,
+        };
+        let objects = self.objects(facts.namespace(), container).await?;
+        let services = self.context.services.list();
+        let links = spec.enable_service_links != Some(false);
+        let services = service_variables(&services, facts.namespace(), links);
+        environment::assemble(&facts, container, &objects, services).map_err(|error| (CONFIG_ERROR, error.to_string()))
+    }
+
+    async fn objects(&self, namespace: &str, container: &core::Container) -> Result<Objects, Refusal> {
+        let references = environment::references(container);
+        if references.is_empty() {
+            return Ok(Objects::default());
+        }
+        let fetch = objects::fetch(&self.context.client, namespace, &references);
+        match tokio::time::timeout(PATIENCE, fetch).await {
+            Ok(Ok(objects)) => Ok(objects),
+            Ok(Err(error)) => Err((CONFIG_ERROR, chain(&error))),
+            Err(_) => Err((CONFIG_ERROR, "timed out waiting for the API".to_owned())),
+        }
+    }
+
+    async fn mounts(
+        &self,
+        spec: &core::PodSpec,
+        container: &core::Container,
+        environment: &Environment,
+    ) -> Result<Vec<coracle_runtime::Mount>, Refusal> {
+        if container.volume_mounts.as_ref().is_none_or(Vec::is_empty) {
+            return Ok(Vec::new());
+        }
+        let (spec, container) = (spec.clone(), container.clone());
+        let (variables, directories) = (environment.variables.clone(), self.directories.clone());
+        let find = move || volumes::mounts(&spec, &container, &variables, &directories);
+        let found = tokio::task::spawn_blocking(find).await.expect("finding mounts does not panic");
+        found.map_err(|error| (CONFIG_ERROR, chain(&error)))
+    }
+
+    /// Of the logs of former instances, the last one is kept.
+    async fn forget_old_logs(&self, dir: PathBuf) {
+        if let Some(kept) = self.attempt.checked_sub(1).filter(|kept| *kept > 0) {
+            let forget = move || remove_before(&dir, kept);
+            tokio::task::spawn_blocking(forget).await.expect("removing files does not panic");
+        }
+    }
+}
+
+/// An HTTP component listens on its first containerPort.
+fn http_port(container: &core::Container) -> u16 {
+    let ports = container.ports.iter().flatten();
+    let mut tcp = ports.filter(|port| port.protocol.as_deref().unwrap_or("TCP") == "TCP");
+    tcp.next().and_then(|port| u16::try_from(port.container_port).ok()).unwrap_or(HTTP_PORT_DEFAULT)
+}

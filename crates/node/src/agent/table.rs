@@ -1,0 +1,71 @@
+//! The pods of a node, for whoever asks the node about them: logs, metrics, the list itself.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use coracle_client::Key;
+use coracle_runtime::Container;
+use k8s_openapi::api::core::v1 as core;
+use parking_lot::{Mutex, RwLock};
+
+use crate::lifecycle::State;
+use crate::logs::ContainerLog;
+
+/// The pods that have a worker, by name.
+#[derive(Default)]
+pub(crate) struct Pods(RwLock<HashMap<Key, Arc<Handle>>>);
+
+/// One pod, seen from outside its worker.
+pub(crate) struct Handle {
+    pub(crate) key: Key,
+    pub(crate) uid: String,
+    pub(crate) dir: PathBuf,
+    pub(crate) state: Mutex<State>,
+    pub(crate) pod: Mutex<Arc<core::Pod>>,
+    pub(crate) status: Mutex<Option<core::PodStatus>>,
+    /// What runs, by the container's index.
+    pub(crate) running: Mutex<HashMap<usize, Running>>,
+}
+
+/// An instance of a container.
+#[derive(Clone)]
+pub(crate) struct Running {
+    pub(crate) attempt: u32,
+    pub(crate) container: Arc<Container>,
+    pub(crate) log: Arc<ContainerLog>,
+}
+
+impl Pods {
+    pub(crate) fn get(&self, namespace: &str, name: &str) -> Option<Arc<Handle>> {
+        self.0.read().get(&Key::new(namespace, name)).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Handle>> {
+        self.0.read().values().cloned().collect()
+    }
+
+    /// Pods that take up room: all but those that have ended.
+    pub(crate) fn n_active(&self) -> usize {
+        self.0.read().values().filter(|handle| !handle.state.lock().is_finished()).count()
+    }
+
+    pub(super) fn insert(&self, handle: Arc<Handle>) {
+        self.0.write().insert(handle.key.clone(), handle);
+    }
+
+    /// Forgets a pod, unless another has taken its name.
+    pub(super) fn remove(&self, handle: &Handle) {
+        let mut pods = self.0.write();
+        if pods.get(&handle.key).is_some_and(|known| known.uid == handle.uid) {
+            pods.remove(&handle.key);
+        }
+    }
+}
+
+impl Handle {
+    /// Where the logs of one of the pod's containers are.
+    pub(crate) fn log_dir(&self, container: &str) -> PathBuf {
+        self.dir.join("logs").join(container)
+    }
+}

@@ -1,0 +1,204 @@
+//! How each action is begun, and what its outcome means to the machine.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use coracle_runtime::network::Network;
+use tokio::time::Instant;
+
+use super::{Effect, Worker};
+use crate::agent::sandbox::{self, Failure};
+use crate::agent::{Running, ended, image, prober, start::Start};
+use crate::lifecycle::{Action, Event, Hook, HookKind, Notice, Outcome, Plan, ProbeKind, Severity};
+use crate::volumes;
+
+/// How often ConfigMaps, Secrets and fields in volumes are looked at again.
+const REFRESH: Duration = Duration::from_secs(60);
+const REFRESH_RETRY: Duration = Duration::from_secs(30);
+/// An HTTP hook that takes longer is given up; a preStop hook ends with the pod's grace anyway.
+const HOOK_MAX: Duration = Duration::from_secs(60);
+
+impl Worker {
+    pub(super) fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Prepare => self.prepare(),
+            Action::Pull { container } => {
+                let (context, pod, plan) = (self.context.clone(), self.pod.clone(), self.plan());
+                self.begin(async move {
+                    Effect::Loaded { container, outcome: image::load(context, pod, plan, container).await }
+                });
+            }
+            Action::Start { container, attempt } => self.start(container, attempt),
+            Action::RunHook { container, attempt, kind, hook } => self.run_hook(container, attempt, kind, hook),
+            Action::Probe { container, attempt, kind } => self.probe(container, attempt, kind),
+            Action::Terminate { container } => {
+                if let Some(running) = self.handle.running.lock().get(&container) {
+                    running.container.terminate();
+                }
+            }
+            Action::Kill { container } => {
+                if let Some(running) = self.handle.running.lock().get(&container) {
+                    running.container.kill();
+                }
+            }
+            Action::Notify(notice) => self.context.tell(&self.pod, &self.plan(), notice),
+            Action::Release => self.release(),
+            Action::Remove => self.removal.wanted(),
+        }
+    }
+
+    pub(super) fn take_in(&mut self, effect: Effect) {
+        match effect {
+            Effect::Event(event) => self.feed(event),
+            Effect::Prepared(Ok(renewal)) => {
+                self.plan_refresh(renewal);
+                let addresses = self.addresses();
+                self.feed(Event::Prepared { addresses });
+            }
+            Effect::Prepared(Err(Failure { reason, message })) => self.feed(Event::PrepareFailed { reason, message }),
+            Effect::Loaded { container, outcome: Ok(loaded) } => {
+                let image_id = loaded.id.clone();
+                self.loaded.insert(container, loaded);
+                self.feed(Event::Pulled { container, image_id });
+            }
+            Effect::Loaded { container, outcome: Err((reason, message)) } => {
+                self.feed(Event::PullFailed { container, reason, message });
+            }
+            Effect::Started { container, outcome: Ok(running) } => self.watch_over(container, running),
+            Effect::Started { container, outcome: Err((reason, message)) } => {
+                self.feed(Event::StartFailed { container, reason, message });
+            }
+            Effect::Exited { container, attempt, terminated } => {
+                self.handle.running.lock().remove(&container);
+                self.feed(Event::Exited { container, attempt, terminated });
+            }
+            Effect::Written(written) => self.report.written(written),
+            Effect::Refreshed(Ok(renewal)) => self.plan_refresh(renewal),
+            Effect::Refreshed(Err(Failure { reason, message })) => {
+                self.refresh_at = Some(Instant::now() + REFRESH_RETRY);
+                let notice = Notice::new(Severity::Warning, reason, message, None);
+                self.context.tell(&self.pod, &self.plan(), notice);
+            }
+            Effect::Deleted(answer) => self.removal.answered(answer, &self.handle.key),
+            Effect::Nothing => {}
+        }
+    }
+
+    fn plan(&self) -> std::sync::Arc<Plan> {
+        self.handle.state.lock().plan.clone()
+    }
+
+    fn addresses(&self) -> Vec<IpAddr> {
+        self.network.as_ref().map(|network| network.addresses()).unwrap_or_default()
+    }
+
+    fn prepare(&mut self) {
+        if self.network.is_none() {
+            match sandbox::attach(&self.context, &self.pod) {
+                Ok(network) => self.network = Some(network),
+                Err(failure) => return self.begin(async move { Effect::Prepared(Err(failure)) }),
+            }
+        }
+        let write = self.write_volumes();
+        self.begin(async move { Effect::Prepared(write.await) });
+    }
+
+    pub(super) fn refresh(&mut self) {
+        if self.network.is_some() {
+            let write = self.write_volumes();
+            self.begin(async move { Effect::Refreshed(write.await) });
+        }
+    }
+
+    fn write_volumes(&self) -> impl Future<Output = Result<Option<Instant>, Failure>> + Send + use<> {
+        let (context, pod, tokens) = (self.context.clone(), self.pod.clone(), self.tokens.clone());
+        let (addresses, directories) = (self.addresses(), self.directories.clone());
+        async move { sandbox::volumes(&context, &pod, &addresses, &directories, &tokens).await }
+    }
+
+    fn plan_refresh(&mut self, renewal: Option<Instant>) {
+        let looked_at = self.pod.spec.as_ref().is_some_and(volumes::may_change).then(|| {
+            // Pods that came together are not all looked at together.
+            Instant::now() + REFRESH.mul_f64(rand::random_range(0.8..1.2))
+        });
+        self.refresh_at = [renewal, looked_at].into_iter().flatten().min();
+    }
+
+    fn start(&mut self, container: usize, attempt: u32) {
+        let (Some(network), Some(loaded)) = (self.network.clone(), self.loaded.get(&container).cloned()) else {
+            let message = "the pod has no network any more".to_owned();
+            let event = Event::StartFailed { container, reason: "CreateContainerError", message };
+            return self.begin(async move { Effect::Event(event) });
+        };
+        let start = Start {
+            context: self.context.clone(),
+            handle: self.handle.clone(),
+            pod: self.pod.clone(),
+            network,
+            directories: self.directories.clone(),
+            name: self.plan().containers[container].name.clone(),
+            attempt,
+            loaded,
+        };
+        self.begin(async move { Effect::Started { container, outcome: start.run().await } });
+    }
+
+    fn watch_over(&mut self, container: usize, running: Running) {
+        self.handle.running.lock().insert(container, running.clone());
+        let id = format!("coracle://{}", hex::encode(rand::random::<[u8; 32]>()));
+        self.feed(Event::Started { container, id: id.clone() });
+        let message_from_logs = self.plan().containers[container].message_from_logs;
+        let clock = self.context.config.clock.clone();
+        let started_at = clock.now();
+        self.begin(async move {
+            let terminated = ended::ended(&running, id, started_at, message_from_logs, || clock.now()).await;
+            Effect::Exited { container, attempt: running.attempt, terminated }
+        });
+    }
+
+    fn run_hook(&mut self, container: usize, attempt: u32, kind: HookKind, hook: Hook) {
+        let (fabric, address) = (self.context.fabric.clone(), self.addresses().first().copied());
+        self.begin(async move {
+            let outcome = match hook {
+                Hook::HttpGet(get) => prober::hook(fabric, get, address, HOOK_MAX).await,
+                Hook::Sleep(time) => {
+                    tokio::time::sleep(time).await;
+                    Ok(())
+                }
+                Hook::Unsupported(what) => Err(format!("a {what} hook cannot run in a wasm sandbox")),
+            };
+            Effect::Event(Event::HookEnded { container, attempt, kind, outcome })
+        });
+    }
+
+    fn probe(&mut self, container: usize, attempt: u32, kind: ProbeKind) {
+        let probe = self.plan().containers[container].probe(kind).cloned();
+        let (fabric, address) = (self.context.fabric.clone(), self.addresses().first().copied());
+        self.begin(async move {
+            let outcome = match probe {
+                Some(probe) => prober::probe(fabric, probe, address).await,
+                None => Outcome::Unknown("the probe is gone from the spec".to_owned()),
+            };
+            Effect::Event(Event::Probed { container, attempt, kind, outcome })
+        });
+    }
+
+    /// Gives back the pod's address and its volumes.
+    pub(super) fn release(&mut self) {
+        let addresses = self.addresses();
+        self.loaded.clear();
+        self.network = None;
+        self.refresh_at = None;
+        self.context.ipam.lock().release(&addresses);
+        let directories = self.directories.clone();
+        self.begin(async move {
+            let remove = move || {
+                // What cannot be removed now is removed with the pod's directory.
+                let _ = std::fs::remove_dir_all(directories.volumes);
+                let _ = std::fs::remove_dir_all(directories.singles);
+            };
+            tokio::task::spawn_blocking(remove).await.expect("removing directories does not panic");
+            Effect::Nothing
+        });
+    }
+}

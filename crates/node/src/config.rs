@@ -1,0 +1,67 @@
+//! What a node is made from.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use coracle_stdx::Clock;
+use ipnet::IpNet;
+
+use crate::logs::Bounds;
+
+/// A node's settings. [`Config::new`] has the defaults of a kubelet.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub name: String,
+    /// Where this node alone keeps its pods' volumes and logs.
+    pub data_dir: PathBuf,
+    /// The machine's addresses, as other nodes and users reach it.
+    pub addresses: Vec<IpAddr>,
+    /// The networks of this node's pods. When empty, the node waits until its `spec.podCIDRs` say.
+    pub pod_cidrs: Vec<IpNet>,
+    pub max_pods: u32,
+    /// What the node offers in all; by default what the machine has.
+    pub cpu_milli: Option<u64>,
+    pub memory_bytes: Option<u64>,
+    pub labels: BTreeMap<String, String>,
+    pub log_bounds: Bounds,
+    /// How often the node says that it lives, and how long that is good for.
+    pub heartbeat: Duration,
+    pub lease: Duration,
+    /// How often the node's status is renewed though nothing changed.
+    pub status_interval: Duration,
+    /// How long containers may take to end when the node stops.
+    pub drain: Duration,
+    pub clock: Clock,
+}
+
+impl Config {
+    pub fn new(name: impl Into<String>, data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            name: name.into(),
+            data_dir: data_dir.into(),
+            addresses: vec![IpAddr::from([127, 0, 0, 1])],
+            pod_cidrs: Vec::new(),
+            max_pods: 110,
+            cpu_milli: None,
+            memory_bytes: None,
+            labels: BTreeMap::new(),
+            log_bounds: Bounds::default(),
+            heartbeat: Duration::from_secs(10),
+            lease: Duration::from_secs(40),
+            status_interval: Duration::from_secs(300),
+            drain: Duration::from_secs(3),
+            clock: Clock::default(),
+        }
+    }
+
+    /// Where a pod's volumes and logs are.
+    pub(crate) fn pod_dir(&self, uid: &str) -> PathBuf {
+        self.pods_dir().join(uid)
+    }
+
+    pub(crate) fn pods_dir(&self) -> PathBuf {
+        self.data_dir.join("pods")
+    }
+}
