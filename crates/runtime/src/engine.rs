@@ -68,7 +68,7 @@ fn pooled(instances_max: u32) -> wasmtime::Config {
     pool.total_component_instances(instances_max);
     pool.total_core_instances(instances_max.saturating_mul(CORE_INSTANCES_PER_INSTANCE));
     pool.total_memories(instances_max);
-    pool.total_tables(instances_max.saturating_mul(2));
+    pool.total_tables(instances_max.saturating_mul(CORE_INSTANCES_PER_INSTANCE));
     pool.total_stacks(instances_max);
     pool.table_elements(TABLE_ELEMENTS_MAX);
     pool.max_unused_warm_slots(WARM_SLOTS_MAX);

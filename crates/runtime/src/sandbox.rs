@@ -96,6 +96,8 @@ impl Sandbox {
         debug!(container = %self.spec.name, ?exit, "ended");
         self.end(exit);
         drop(end);
+        // What the guest left behind ends with it; so does this task, which has nothing left to do.
+        self.tasks.abort();
     }
 
     async fn drive(self: &Arc<Self>, module: &Arc<Module>) -> Exit {

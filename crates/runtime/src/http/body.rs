@@ -20,7 +20,7 @@ pub(crate) enum Body {
 /// A body of which the guest may still be writing.
 pub(crate) struct Streamed {
     /// What has been read ahead.
-    pub(crate) ready: VecDeque<Frame<Bytes>>,
+    pub(crate) ready: VecDeque<Result<Frame<Bytes>, Error>>,
     pub(crate) rest: WasiBody,
     pub(crate) in_work: InWork,
 }
@@ -61,29 +61,37 @@ impl Streamed {
                 Poll::Ready(Some(Ok(frame))) => {
                     n_bytes += frame.data_ref().map_or(0, Bytes::len);
                     let is_data = frame.is_data();
-                    self.ready.push_back(frame);
+                    self.ready.push_back(Ok(frame));
                     if n_bytes > bytes_max || !is_data {
                         return false;
                     }
                 }
+                Poll::Ready(Some(Err(error))) => {
+                    self.ready.push_back(Err(error));
+                    return false;
+                }
                 Poll::Ready(None) => return true,
-                // An error shows again when it is asked for again.
-                Poll::Ready(Some(Err(_))) | Poll::Pending => return false,
+                Poll::Pending => return false,
             }
         }
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match self.ready.pop_front() {
-            Some(frame) => Poll::Ready(Some(Ok(frame))),
+            Some(frame) => Poll::Ready(Some(frame)),
             None => self.poll_rest(cx),
         }
     }
 
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if self.in_work.poll(cx).is_ready() && self.in_work.is_overdue() {
-            return Poll::Ready(Some(Err(Error::HttpResponseTimeout)));
+        let _ = self.in_work.poll(cx);
+        let frame = Pin::new(&mut self.rest).poll_frame(cx);
+        match self.in_work.failure() {
+            // A body that a failed guest left looks complete, and is not.
+            Some(failure) if !matches!(frame, Poll::Ready(Some(_))) => {
+                Poll::Ready(Some(Err(Error::InternalError(Some(failure.text().into())))))
+            }
+            Some(_) | None => frame,
         }
-        Pin::new(&mut self.rest).poll_frame(cx)
     }
 }

@@ -10,10 +10,11 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use futures::channel::oneshot;
 use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body::Frame;
 use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
 use wasmtime::PoolConcurrencyLimitError;
-use wasmtime_wasi_http::WasiBody;
+use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::container::{Exit, StdStream};
 use crate::http::body::{Body, Streamed};
@@ -33,35 +34,68 @@ pub(crate) async fn answer(server: &Arc<Server>, request: Request<Incoming>) -> 
         return plain(StatusCode::BAD_REQUEST, "the request names no host\n");
     }
     let Ok(permit) = Arc::clone(&server.permits).try_acquire_owned() else {
-        return plain(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once\n");
+        return Failure::Crowded.response();
     };
     let sandbox = &server.sandbox;
     sandbox.n_requests.fetch_add(1, Ordering::Relaxed);
     let (sender, mut receiver) = oneshot::channel();
     let call = sandbox.metered(call::run(Arc::clone(server), request, sender, permit));
     let mut in_work = InWork::new(sandbox, call);
-    let answered = poll_fn(|cx| poll_answer(&mut in_work, &mut receiver, cx)).await;
-    match answered {
-        Answered::By(Ok(response)) => send(response, in_work).await,
-        Answered::By(Err(error)) => failed(sandbox, &error),
-        Answered::Failed(status) => plain(status, "the guest failed\n"),
-        Answered::Overdue => plain(StatusCode::GATEWAY_TIMEOUT, "the guest took too long\n"),
+    match poll_fn(|cx| poll_answer(&mut in_work, &mut receiver, cx)).await {
+        Ok(Ok(response)) => send(response, in_work).await,
+        Ok(Err(error)) => {
+            report(sandbox, &error);
+            Failure::Guest.response()
+        }
+        Err(failure) => failure.response(),
     }
 }
 
-enum Answered {
-    By(Answer),
-    /// It trapped, which has been reported already, or returned without an answer.
-    Failed(StatusCode),
+/// Why a request has no answer of the guest's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    Guest,
+    /// There was no room for an instance.
+    Crowded,
     Overdue,
 }
 
-fn poll_answer(in_work: &mut InWork, receiver: &mut oneshot::Receiver<Answer>, cx: &mut Context<'_>) -> Poll<Answered> {
+impl Failure {
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Guest => "the guest failed\n",
+            Self::Crowded => "too many requests at once\n",
+            Self::Overdue => "the guest took too long\n",
+        }
+    }
+
+    fn response(self) -> Response<Body> {
+        let status = match self {
+            Self::Guest => StatusCode::BAD_GATEWAY,
+            Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overdue => StatusCode::GATEWAY_TIMEOUT,
+        };
+        plain(status, self.text())
+    }
+}
+
+fn poll_answer(
+    in_work: &mut InWork,
+    receiver: &mut oneshot::Receiver<Answer>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Answer, Failure>> {
     let ended = in_work.poll(cx);
+    if let Some(failure) = in_work.failure() {
+        return Poll::Ready(Err(failure));
+    }
     match Pin::new(receiver).poll(cx) {
-        Poll::Ready(Ok(answer)) => Poll::Ready(Answered::By(answer)),
-        Poll::Ready(Err(_)) | Poll::Pending if in_work.is_overdue() => Poll::Ready(Answered::Overdue),
-        Poll::Ready(Err(_)) | Poll::Pending => ended.map(|()| Answered::Failed(in_work.status())),
+        Poll::Ready(Ok(answer)) => Poll::Ready(Ok(answer)),
+        // It may return without an answer.
+        Poll::Ready(Err(_)) | Poll::Pending => ended.map(|()| {
+            let text = "request failed: the handler returned without an answer\n";
+            in_work.sandbox.spec.output.write(StdStream::Stderr, Bytes::from_static(text.as_bytes()));
+            Err(Failure::Guest)
+        }),
     }
 }
 
@@ -70,24 +104,22 @@ async fn send(response: Response<WasiBody>, in_work: InWork) -> Response<Body> {
     let (parts, rest) = response.into_parts();
     let mut body = Streamed { ready: VecDeque::new(), rest, in_work };
     let is_whole = poll_fn(|cx| Poll::Ready(body.read_ahead(cx, READ_AHEAD_MAX))).await;
+    if let Some(failure) = body.in_work.failure() {
+        return failure.response();
+    }
     let body = if is_whole { Body::Whole(concatenated(body.ready.drain(..))) } else { Body::Streamed(body) };
     Response::from_parts(parts, body)
 }
 
-fn concatenated(frames: impl ExactSizeIterator<Item = http_body::Frame<Bytes>>) -> Bytes {
+fn concatenated(frames: impl ExactSizeIterator<Item = Result<Frame<Bytes>, Error>>) -> Bytes {
     let n_frames = frames.len();
-    let mut chunks = frames.filter_map(|frame| frame.into_data().ok());
+    let mut chunks = frames.filter_map(|frame| frame.ok()?.into_data().ok());
     if n_frames <= 1 {
         return chunks.next().unwrap_or_default();
     }
     let mut whole = BytesMut::new();
     chunks.for_each(|chunk| whole.extend_from_slice(&chunk));
     whole.freeze()
-}
-
-fn failed(sandbox: &Sandbox, error: &wasmtime::Error) -> Response<Body> {
-    report(sandbox, error);
-    plain(StatusCode::BAD_GATEWAY, "the guest failed\n")
 }
 
 /// Tells the container's error output why a request failed.
@@ -113,8 +145,7 @@ pub(crate) struct InWork {
     sandbox: Arc<Sandbox>,
     call: Option<Metered<wasmtime::Result<()>>>,
     deadline: Option<Pin<Box<Sleep>>>,
-    is_overdue: bool,
-    status: StatusCode,
+    failure: Option<Failure>,
 }
 
 impl InWork {
@@ -123,8 +154,7 @@ impl InWork {
             sandbox: Arc::clone(sandbox),
             call: Some(call),
             deadline: sandbox.spec.request_time_max.map(|max| Box::pin(sleep(max))),
-            is_overdue: false,
-            status: StatusCode::BAD_GATEWAY,
+            failure: None,
         }
     }
 
@@ -142,7 +172,7 @@ impl InWork {
             && deadline.as_mut().poll(cx).is_ready()
         {
             self.call = None;
-            self.is_overdue = true;
+            self.failure = Some(Failure::Overdue);
             let text = "request failed: it took longer than its time limit\n";
             self.sandbox.spec.output.write(StdStream::Stderr, Bytes::from_static(text.as_bytes()));
             return Poll::Ready(());
@@ -150,20 +180,14 @@ impl InWork {
         Poll::Pending
     }
 
-    pub(crate) fn is_overdue(&self) -> bool {
-        self.is_overdue
-    }
-
-    fn status(&self) -> StatusCode {
-        self.status
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        self.failure
     }
 
     fn fail(&mut self, error: &wasmtime::Error) {
-        let crowded = error.downcast_ref::<MemoryExceeded>().is_some_and(|exceeded| exceeded.by_others)
+        let is_crowded = error.downcast_ref::<MemoryExceeded>().is_some_and(|exceeded| exceeded.by_others)
             || error.is::<PoolConcurrencyLimitError>();
-        if crowded {
-            self.status = StatusCode::SERVICE_UNAVAILABLE;
-        }
+        self.failure = Some(if is_crowded { Failure::Crowded } else { Failure::Guest });
         report(&self.sandbox, error);
     }
 }

@@ -21,6 +21,15 @@ async fn exit_codes_are_exact() {
 }
 
 #[tokio::test]
+async fn a_component_on_wasi_0_3_is_a_process_too() {
+    let hello = run("hello-p3", &[], |_| {}).await;
+    assert_eq!(hello.exit().await, Exit::Code(0));
+    assert_eq!(hello.output.text(), "hello from WASI 0.3\n");
+    let failing = run("hello-p3", &[], |spec| spec.env = vec![("FAIL".into(), "yes".into())]).await;
+    assert_eq!(failing.exit().await, Exit::Code(1));
+}
+
+#[tokio::test]
 async fn a_core_module_runs_with_its_arguments() {
     let job = run("job-p1", &["30"], |_| {}).await;
     assert_eq!(job.exit().await, Exit::Code(0));

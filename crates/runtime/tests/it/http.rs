@@ -78,6 +78,23 @@ async fn a_component_answers_with_its_environment_and_the_path() {
 }
 
 #[tokio::test]
+async fn a_component_on_wasi_0_3_answers_too() {
+    let (runtime, fabric) = (runtime(), Fabric::new());
+    let server = serve(&runtime, "hello-http-p3", &fabric.host(1, "hello"), |spec| {
+        spec.env = vec![("POD_NAME".into(), "hello-3".into())];
+    })
+    .await;
+    let mut client = Client::new(&fabric.host(2, "client")).await;
+    for _ in 0..3 {
+        let answer = text(client.send("/x", Full::<Bytes>::default()).await).await;
+        assert_eq!(answer, (StatusCode::OK, "hello from hello-3 /x\n".into()));
+    }
+    server.container.terminate();
+    assert_eq!(server.exit().await, Exit::Code(0));
+    assert_eq!(server.output.text(), "");
+}
+
+#[tokio::test]
 async fn every_request_meets_a_fresh_instance() {
     let (runtime, fabric) = (runtime(), Fabric::new());
     let _server = serve(&runtime, "crasher-http", &fabric.host(1, "server"), |_| {}).await;
