@@ -116,12 +116,13 @@ impl Deployments {
         for set in &plan.delete {
             self.delete_set(set).await?;
         }
-        let mut revision = deployment.metadata.resource_version.clone();
-        if let Some(number) = plan.revision {
-            revision = self.write_revision(key, &number).await?;
-        }
+        // What is written next is built upon the answer: a finalizer may have come meanwhile, and must stay.
+        let noted = match plan.revision {
+            Some(number) => Some(self.write_revision(key, &number).await?),
+            None => None,
+        };
         if deployment.status.as_ref() != Some(&plan.status) {
-            self.write_status(key, deployment, revision, plan.status).await?;
+            self.write_status(key, noted.as_ref().unwrap_or(deployment), plan.status).await?;
         }
         Ok(())
     }
@@ -170,7 +171,7 @@ impl Deployments {
                 let text = format!("Failed to create new replica set \"{name}\": {}", template::message(&error));
                 self.recorder.event(deployment, EventType::Warning, "ReplicaSetCreateError", text.as_str());
                 let failed = conditions::create_failed(deployment, status, text, self.clock.now());
-                self.write_status(key, deployment, deployment.metadata.resource_version.clone(), failed).await?;
+                self.write_status(key, deployment, failed).await?;
                 Err(Error::at("create", Key::of(&set.metadata))(error))
             }
         }
@@ -186,7 +187,7 @@ impl Deployments {
         }
         let mut status = deployment.status.clone().unwrap_or_default();
         status.collision_count = Some(status.collision_count.unwrap_or(0) + 1);
-        self.write_status(key, deployment, deployment.metadata.resource_version.clone(), status).await?;
+        self.write_status(key, deployment, status).await?;
         Err(Error::Replaced { subject })
     }
 
@@ -200,23 +201,16 @@ impl Deployments {
         Ok(())
     }
 
-    async fn write_revision(&self, key: &Key, number: &str) -> Result<Option<String>, Error> {
+    async fn write_revision(&self, key: &Key, number: &str) -> Result<Deployment, Error> {
         let patch = json!({"metadata": {"annotations": {revision::REVISION: number}}});
         let answer = self.deployments(key).patch(&key.name, &PatchParams::default(), &Patch::Merge(patch)).await;
         let written = answer.map_err(Error::at("write the revision of", key.clone()))?;
         self.self_written.wrote(key, &written.metadata);
-        Ok(written.metadata.resource_version)
+        Ok(written)
     }
 
-    async fn write_status(
-        &self,
-        key: &Key,
-        deployment: &Deployment,
-        revision: Option<String>,
-        status: DeploymentStatus,
-    ) -> Result<(), Error> {
-        let mut deployment = Deployment { status: Some(status), ..deployment.clone() };
-        deployment.metadata.resource_version = revision;
+    async fn write_status(&self, key: &Key, deployment: &Deployment, status: DeploymentStatus) -> Result<(), Error> {
+        let deployment = Deployment { status: Some(status), ..deployment.clone() };
         let answer = self.deployments(key).replace_status(&key.name, &PostParams::default(), &deployment).await;
         let written = answer.unless_gone().map_err(Error::at("write status of", key.clone()))?;
         written.iter().for_each(|written| self.self_written.wrote(key, &written.metadata));

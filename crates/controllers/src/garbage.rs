@@ -239,14 +239,13 @@ impl Garbage {
         }
     }
 
+    /// Deletes the object as it was judged: one that was let go by its owner meanwhile is judged again.
     async fn delete(&self, tracked: &Tracked, policy: PropagationPolicy) -> Result<(), Error> {
-        let preconditions = Some(Preconditions { uid: Some(tracked.item.uid.clone()), ..Preconditions::default() });
+        let resource_version = tracked.meta.metadata.resource_version.clone();
+        let preconditions = Some(Preconditions { uid: Some(tracked.item.uid.clone()), resource_version });
         let params = DeleteParams { preconditions, propagation_policy: Some(policy), ..DeleteParams::default() };
-        match self.api(&tracked.item).delete(&tracked.item.name, &params).await {
-            // Another object has the name by now.
-            Err(error) if coracle_client::is_conflict(&error) => Ok(()),
-            answer => answer.unless_gone().map(drop).map_err(Error::at("delete", tracked.key())),
-        }
+        let answer = self.api(&tracked.item).delete(&tracked.item.name, &params).await;
+        answer.unless_gone().map(drop).map_err(Error::at("delete", tracked.key()))
     }
 
     async fn patch(&self, tracked: &Tracked, step: &'static str, mut meta: serde_json::Value) -> Result<(), Error> {

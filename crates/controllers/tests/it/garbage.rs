@@ -31,8 +31,8 @@ async fn a_deployment_that_is_deleted_in_the_foreground_goes_last() {
     let world = with_pods(2).await;
     world.api::<Deployment>().delete("web", &DeleteParams::foreground()).await.unwrap();
     world.until("no deployment", |all: &[Deployment]| all.is_empty()).await;
-    assert!(world.list::<ReplicaSet>().await.is_empty(), "its sets went before");
-    assert!(world.list::<Pod>().await.is_empty(), "and their pods before them");
+    let left = (world.list::<ReplicaSet>().await, world.list::<Pod>().await);
+    assert!(left.0.is_empty() && left.1.is_empty(), "its sets went before, and their pods before them: {left:#?}");
     world.end().await;
 }
 

@@ -8,7 +8,7 @@ use coracle_controllers::{Config, Controllers, NodeTimings};
 use coracle_scheduler::Scheduler;
 use coracle_stdx::{CancellationToken, Clock, Scope};
 use coracle_testkit::{Api as Server, wait_for};
-use k8s_openapi::api::core::v1::{Event, Node, Pod};
+use k8s_openapi::api::core::v1::{Event, Node, Pod, ServiceAccount};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource, ResourceExt};
@@ -43,6 +43,8 @@ impl World {
             Scheduler::new(scheduler, coracle_scheduler::Config::default()).run(token).await.unwrap();
             Ok(())
         });
+        let accounts: Api<ServiceAccount> = Api::default_namespaced(server.admin());
+        wait_for("the default account", async || accounts.get("default").await.map_err(|error| error.to_string())).await;
         Self { client: server.admin(), scope, _server: server }
     }
 
