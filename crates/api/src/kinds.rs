@@ -12,9 +12,18 @@ mod coordination;
 pub mod core;
 mod discovery;
 pub(crate) mod events;
+mod unkept;
 
 static ALL: LazyLock<Vec<Kind>> = LazyLock::new(|| {
-    let rows = [core::rows(), apps::rows(), coordination::rows(), discovery::rows(), events::rows()];
+    let rows = [
+        unkept::core(),
+        core::rows(),
+        apps::rows(),
+        unkept::rows(),
+        coordination::rows(),
+        discovery::rows(),
+        events::rows(),
+    ];
     rows.into_iter().flatten().collect()
 });
 

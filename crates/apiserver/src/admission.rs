@@ -48,7 +48,7 @@ pub(crate) async fn mutate(write: &Write<'_>, object: &mut Value, old: Option<&V
     nodes::restrict(write, object)?;
     match write.resource.special {
         Special::Pod if old.is_none() => pods::complete(write, object).await,
-        Special::Pod | Special::Namespace | Special::Service | Special::None => Ok(()),
+        Special::Pod | Special::Namespace | Special::Service | Special::Binding | Special::None => Ok(()),
     }
 }
 

@@ -67,9 +67,18 @@ pub(crate) fn object(
         (FieldValidation::Strict, Some(why)) => {
             Err(Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}")))
         }
-        (FieldValidation::Warn, Some(_)) => Ok((decoded.value, decoded.strict)),
+        (FieldValidation::Warn, Some(_)) => {
+            let lines = decoded.strict.iter().flat_map(|text| warnings(text));
+            Ok((decoded.value, lines.collect()))
+        }
         (FieldValidation::Strict | FieldValidation::Warn | FieldValidation::Ignore, _) => Ok((decoded.value, Vec::new())),
     }
+}
+
+/// YAML tells all that it found in one error; each is a warning of its own.
+fn warnings(text: &str) -> impl Iterator<Item = String> {
+    let lines = text.strip_prefix("yaml: unmarshal errors:\n").unwrap_or(text);
+    lines.split('\n').map(|line| line.trim().to_owned())
 }
 
 fn check_kind(decoded: &Decoded, api_version: &str, expected: &Expected<'_>) -> Result<(), Status> {

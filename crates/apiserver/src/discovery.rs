@@ -56,10 +56,7 @@ fn aggregated<'k>(
     let document: Value = discovery::aggregated(kinds, core, version);
     let bytes = serde_json::to_vec(&document).expect("a JSON value always serialises");
     let etag = hex::encode_upper(Sha512::digest(&bytes));
-    let media_type = match version {
-        "v2" => "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
-        _ => "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList",
-    };
+    let media_type = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
     paths::document(headers, media_type, bytes.into(), &etag)
 }
 
@@ -74,6 +71,6 @@ fn aggregated_version(headers: &HeaderMap) -> Option<&'static str> {
         if !is_json || !has("g=apidiscovery.k8s.io") || !has("as=APIGroupDiscoveryList") {
             return None;
         }
-        ["v2", "v2beta1"].into_iter().find(|version| has(&format!("v={version}")))
+        has("v=v2").then_some("v2")
     })
 }

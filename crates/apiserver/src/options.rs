@@ -183,7 +183,7 @@ fn manager_errors(manager: &str) -> Vec<FieldError> {
         errors.push(FieldError::too_long("fieldManager", MANAGER_CHARS_MAX));
     }
     if let Some((index, c)) = manager.char_indices().find(|(_, c)| c.is_control()) {
-        let why = format!("should only contain printable characters (position {index} was {:?})", c as u32);
+        let why = format!("invalid character U+{:04X} (at position {index})", c as u32);
         errors.push(FieldError::invalid("fieldManager", &json!(manager), &why));
     }
     errors

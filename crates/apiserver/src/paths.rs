@@ -21,9 +21,9 @@ use crate::state::State;
 
 pub(crate) use schemas::Schemas;
 
-const PATHS: [&str; 12] = [
-    "/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks",
-    "/readyz", "/v2", "/version",
+/// Paths that are always there.
+const PATHS: [&str; 10] = [
+    "/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version",
 ];
 
 /// Answers a request whose path names no resource.
@@ -35,7 +35,7 @@ pub(crate) async fn serve(state: &Arc<State>, call: &Call) -> Result<Reply, Stat
         return Err(Status::method_not_allowed());
     }
     match segments.as_slice() {
-        [] => Ok(Answer::json(200, &serde_json::json!({"paths": PATHS})).into()),
+        [] => Ok(Answer::json(200, &serde_json::json!({"paths": all_paths(state)})).into()),
         ["api" | "apis", ..] if known => discovery::serve(state, &segments, call),
         ["version"] => Ok(Answer::json(200, &version::version()).into()),
         [which @ ("healthz" | "livez" | "readyz"), check @ ..] => health::serve(state, which, check, &call.query),
@@ -51,6 +51,19 @@ pub(crate) async fn serve(state: &Arc<State>, call: &Call) -> Result<Reply, Stat
         ["openid", "v1", "jwks"] => Ok(openid::keys(state)),
         _ => Ok(Answer::text(404, "404 page not found\n").into()),
     }
+}
+
+fn all_paths(state: &State) -> Vec<String> {
+    let mut paths: Vec<String> = PATHS.map(str::to_owned).to_vec();
+    for kind in state.catalog.kinds().iter() {
+        paths.push(format!("/{}", coracle_api::openapi::group_path(&kind.group, &kind.version)));
+        if !kind.group.is_empty() {
+            paths.push(format!("/apis/{}", kind.group));
+        }
+    }
+    paths.sort();
+    paths.dedup();
+    paths
 }
 
 fn is_known(state: &State, segments: &[&str]) -> bool {

@@ -23,6 +23,8 @@ pub(crate) enum Special {
     Pod,
     /// Given addresses and ports.
     Service,
+    /// Never kept: it changes a pod.
+    Binding,
     None,
 }
 
@@ -32,6 +34,7 @@ impl Special {
             ("", "namespaces") => Self::Namespace,
             ("", "pods") => Self::Pod,
             ("", "services") => Self::Service,
+            ("", "bindings") => Self::Binding,
             _ => Self::None,
         }
     }

@@ -1,6 +1,6 @@
 //! What lies below objects: their parts, their scale, and things that are done to them.
 
-mod binding;
+pub(crate) mod binding;
 mod eviction;
 mod log;
 pub(crate) mod reviews;

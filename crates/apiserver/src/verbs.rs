@@ -18,7 +18,7 @@ use crate::list;
 use crate::negotiate::{Form, Wanted};
 use crate::options::{self, ListOptions, Write as WriteKind, WriteOptions};
 use crate::registry::{self, DeleteOptions, Deleted, DeletedMany, Ownership, Patch, PatchType, Write, Written};
-use crate::resources::Resource;
+use crate::resources::{Resource, Special};
 use crate::state::State;
 use crate::subresources;
 use crate::versions::{self, Version};
@@ -46,6 +46,7 @@ pub(crate) async fn serve(state: &Arc<State>, call: &Call) -> Result<Reply, Stat
         "create" if subresources::reviews::is_review(&resource) => {
             subresources::reviews::create(state, &resource, call).await
         }
+        "create" if resource.special == Special::Binding => subresources::binding::create_by_name(state, call).await,
         "create" => create(state, &resource, call).await,
         "update" => update(state, &resource, call, Part::Object).await,
         "patch" => patch(state, &resource, call, Part::Object).await,
@@ -220,22 +221,18 @@ fn answer_write(resource: &Resource, written: Written, warnings: Vec<String>, wa
 /// Answers a PATCH of an object or a part of it.
 pub(crate) async fn patch(state: &Arc<State>, resource: &Resource, call: &Call, part: Part) -> Result<Reply, Status> {
     let wanted = call.wanted(false)?;
-    let (patch, options) = read_patch(state, resource.schema, call).await?;
+    let (patch, options) = read_patch(state, call).await?;
     let write = writing(state, resource, call, &options, part);
     let written = registry::patch(&write, &patch).await?;
     Ok(answer_write(resource, written, Vec::new(), wanted))
 }
 
-/// Reads a patch of objects of `message`.
-pub(crate) async fn read_patch(
-    state: &State,
-    message: &schema::Message,
-    call: &Call,
-) -> Result<(Patch, WriteOptions), Status> {
+/// Reads a patch.
+pub(crate) async fn read_patch(state: &State, call: &Call) -> Result<(Patch, WriteOptions), Status> {
     let patch_type = PatchType::of(body::content_type(&call.parts.headers)).ok_or_else(unsupported_patch)?;
     let kind = if patch_type == PatchType::Apply { WriteKind::Apply } else { WriteKind::Patch };
     let options = WriteOptions::parse(&call.query, kind, call.user_agent())?;
-    let patch = Patch::parse(patch_type, &call.bytes(state).await?, message)?;
+    let patch = Patch::parse(patch_type, &call.bytes(state).await?)?;
     Ok((patch, options))
 }
 

@@ -14,7 +14,7 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, EXPIRES, LOCATION};
 use http::{HeaderValue, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::answer::Answer;
@@ -109,12 +109,26 @@ async fn v2(state: &Arc<State>) -> &Document {
 
 async fn v3(state: &Arc<State>) -> &V3 {
     let make = |resources: &[Resource<'_>]| {
-        let values = openapi::v3(resources);
+        let mut values = openapi::v3(resources);
+        for path in ["api", "apis", "version"] {
+            values.insert(path.to_owned(), plain(path));
+        }
         let index = Document::new(&openapi::v3_index(&values));
         let documents = values.iter().map(|(path, value)| (path.clone(), Document::new(value))).collect();
         V3 { index, documents }
     };
     state.schemas.v3.get_or_init(|| made(state, make)).await
+}
+
+/// The document of a path that is no resource.
+fn plain(path: &str) -> Value {
+    let answer = json!({"description": "OK", "content": {"application/json": {"schema": {"type": "object"}}}});
+    let operation = json!({"operationId": format!("get_{path}"), "responses": {"200": answer}});
+    json!({
+        "openapi": "3.0.0",
+        "info": {"title": "Kubernetes", "version": "v1.37.0"},
+        "paths": {format!("/{path}/"): {"get": operation}},
+    })
 }
 
 /// Runs `make` over every kind, away from the threads that serve.

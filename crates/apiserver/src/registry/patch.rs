@@ -3,12 +3,13 @@
 mod json;
 
 use coracle_api::apply::{self, ApplyError};
-use coracle_api::decode::{self, Decoded};
+use coracle_api::decode;
 use coracle_api::kind::{Part, name_of};
 use coracle_api::schema::Message;
 use coracle_api::status::Status;
 use coracle_api::validation::FieldError;
-use coracle_api::strategic;
+use coracle_api::strategic::{self, PatchError};
+use coracle_api::yaml;
 use serde_json::{Value, json};
 
 use super::{Change, Ownership, Write, Written, create, guaranteed_update, meta};
@@ -42,14 +43,14 @@ pub(crate) enum Patch {
     Json(Vec<json::Operation>),
     Merge { patch: Value, duplicates: Vec<String> },
     Strategic { patch: Value, duplicates: Vec<String> },
-    Apply { config: Decoded },
+    Apply { config: yaml::Document },
 }
 
 impl Patch {
-    /// Reads the body of a patch for objects of `message`.
-    pub(crate) fn parse(patch_type: PatchType, body: &[u8], message: &Message) -> Result<Self, Status> {
+    /// Reads the body of a patch.
+    pub(crate) fn parse(patch_type: PatchType, body: &[u8]) -> Result<Self, Status> {
         let undecodable = |error: &dyn std::fmt::Display| Status::bad_request(format!("error decoding patch: {error}"));
-        let map = |body: &[u8]| {
+        let map = |body: &[u8], undecodable: &dyn Fn(&dyn std::fmt::Display) -> Status| {
             let decoded = decode::untyped(body).map_err(|error| undecodable(&error))?;
             match decoded.value {
                 Value::Object(_) | Value::Null => Ok((decoded.value, decoded.strict)),
@@ -65,10 +66,13 @@ impl Patch {
                 let decoded = decode::untyped(body).map_err(|error| undecodable(&error))?;
                 json::parse(&decoded.value).map(Self::Json)
             }
-            PatchType::Merge => map(body).map(|(patch, duplicates)| Self::Merge { patch, duplicates }),
-            PatchType::Strategic => map(body).map(|(patch, duplicates)| Self::Strategic { patch, duplicates }),
+            PatchType::Merge => map(body, &undecodable).map(|(patch, duplicates)| Self::Merge { patch, duplicates }),
+            PatchType::Strategic => {
+                let bare = |error: &dyn std::fmt::Display| Status::bad_request(error.to_string());
+                map(body, &bare).map(|(patch, duplicates)| Self::Strategic { patch, duplicates })
+            }
             PatchType::Apply => {
-                let config = decode::yaml(body, message)
+                let config = yaml::parse(body)
                     .map_err(|error| Status::bad_request(format!("error decoding YAML: {error}")))?;
                 Ok(Self::Apply { config })
             }
@@ -83,8 +87,7 @@ impl Patch {
             Self::Merge { patch, .. } => merge(&mut patched, patch),
             Self::Strategic { patch: Value::Null, .. } => {}
             Self::Strategic { patch, .. } => {
-                patched = strategic::merge(object, patch, message)
-                    .map_err(|error| Status::bad_request(error.to_string()))?;
+                patched = strategic::merge(object, patch, message).map_err(|error| strategic_refusal(&error))?;
             }
             Self::Apply { .. } => {}
         }
@@ -95,7 +98,7 @@ impl Patch {
         match self {
             Self::Merge { duplicates, .. } | Self::Strategic { duplicates, .. } => duplicates,
             Self::Json(_) => &[],
-            Self::Apply { config } => &config.strict,
+            Self::Apply { config } => &config.duplicates,
         }
     }
 
@@ -149,15 +152,15 @@ fn check_identity(write: &Write<'_>, object: &Value) -> Result<(), Status> {
     Err(Status::bad_request(why))
 }
 
-async fn apply_config(write: &Write<'_>, config: &Decoded) -> Result<Written, Status> {
-    if let (FieldValidation::Strict, Some(why)) = (write.options.field_validation, config.strict_error()) {
-        return Err(Status::bad_request(format!("error decoding YAML: {why}")));
-    }
-    let warnings = match write.options.field_validation {
-        FieldValidation::Warn => config.strict.clone(),
-        FieldValidation::Strict | FieldValidation::Ignore => Vec::new(),
-    };
+async fn apply_config(write: &Write<'_>, config: &yaml::Document) -> Result<Written, Status> {
     check_config(write, &config.value)?;
+    let warnings = match (write.options.field_validation, config.duplicates_error()) {
+        (FieldValidation::Strict, Some(why)) => {
+            return Err(Status::bad_request(format!("error strict decoding YAML: error converting YAML to JSON: {why}")));
+        }
+        (FieldValidation::Warn, Some(_)) => config.duplicates.clone(),
+        (FieldValidation::Strict | FieldValidation::Warn | FieldValidation::Ignore, _) => Vec::new(),
+    };
     loop {
         let exists = write.state.stored(write.resource, write.namespace, write.name).await?.is_some();
         let outcome = if exists {
@@ -181,14 +184,18 @@ async fn apply_config(write: &Write<'_>, config: &Decoded) -> Result<Written, St
 }
 
 fn check_config(write: &Write<'_>, config: &Value) -> Result<(), Status> {
-    if config["kind"].as_str() != Some(&write.resource.kind.kind) && config["kind"].is_string() {
-        let found = config["kind"].as_str().unwrap_or_default();
-        let why = format!("{found} in version {:?} cannot be handled as a {}", write.resource.kind.version, write.resource.kind.kind);
+    let text = |field: &str| config[field].as_str().unwrap_or_default();
+    if text("kind") != write.resource.kind.kind || text("apiVersion") != write.resource.api_version {
+        let (group, version) = text("apiVersion").rsplit_once('/').unwrap_or(("", text("apiVersion")));
+        let why = format!("invalid object type: {group}/{version}, Kind={}", text("kind"));
         return Err(Status::bad_request(why));
     }
-    let name = name_of(config);
-    if !name.is_empty() && name != write.name {
-        let on_url = write.name;
+    let (name, on_url) = (name_of(config), write.name);
+    if name.is_empty() {
+        let why = format!("the name of the object ({on_url} based on URL) was undeterminable: name must be provided");
+        return Err(Status::bad_request(why));
+    }
+    if name != on_url {
         let why = format!("the name of the object ({name}) does not match the name on the URL ({on_url})");
         return Err(Status::bad_request(why));
     }
@@ -202,7 +209,8 @@ fn check_config(write: &Write<'_>, config: &Value) -> Result<(), Status> {
 
 fn merge_config(write: &Write<'_>, live: &Value, config: &Value) -> Result<Value, Status> {
     let applied = apply::apply(&write.writer(), write.resource.schema, live, config, write.options.force);
-    let mut object = applied.map_err(apply_refusal)?.object;
+    // What was applied may be written in any form; what is stored is not.
+    let mut object = decode::normalize(applied.map_err(apply_refusal)?.object, write.resource.schema);
     // What the configuration says of these is checked, never merged.
     for field in ["resourceVersion", "uid"] {
         if let Some(value) = config["metadata"].get(field) {
@@ -224,7 +232,8 @@ async fn create_by_apply(write: &Write<'_>, config: &Value, warnings: &[String])
     if write.resource.kind.namespaced {
         empty["metadata"]["namespace"] = json!(write.namespace);
     }
-    let object = merge_config(write, &empty, config)?;
+    let mut object = merge_config(write, &empty, config)?;
+    meta::remove(&mut object, "resourceVersion");
     let mut written = create(write, object, Ownership::Given).await?;
     written.warnings.extend(warnings.iter().cloned());
     Ok(written)
@@ -240,6 +249,15 @@ pub(crate) fn apply_refusal(error: ApplyError) -> Status {
         }
         ApplyError::BadRequest(why) => Status::bad_request(why),
         ApplyError::Schema(why) => Status::unknown(why),
+    }
+}
+
+fn strategic_refusal(error: &PatchError) -> Status {
+    match error {
+        PatchError::PrimitiveList | PatchError::RetainKeys | PatchError::ElementOrder => {
+            Status::bad_request(error.to_string())
+        }
+        _ => Status::unknown(error.to_string()),
     }
 }
 

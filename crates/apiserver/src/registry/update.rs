@@ -39,7 +39,8 @@ pub(crate) async fn update(write: &Write<'_>, body: Value) -> Result<Written, St
 }
 
 async fn replace(write: &Write<'_>, body: &Value) -> Result<Written, Status> {
-    guaranteed_update(write, |_| {
+    guaranteed_update(write, |old| {
+        check_uid(write, body, old)?;
         Ok(Change { object: body.clone(), ownership: Ownership::Derived, warnings: Vec::new() })
     })
     .await
@@ -102,7 +103,6 @@ async fn attempt(write: &Write<'_>, kv: &KeyValue, old: &Value, change: Change) 
     let kind = &write.resource.kind;
     let Change { mut object, ownership, mut warnings } = change;
     check_version(write, kv, &object)?;
-    check_uid(write, &object, old)?;
     kind.default(&mut object);
     if ownership == Ownership::Derived {
         apply::update(&write.writer(), write.resource.schema, Some(old), &mut object);

@@ -88,7 +88,7 @@ pub(super) fn inherit(service: &mut Value, old: Option<&Value>) {
 
 fn inherit_ports(service: &mut Value, old: &Value) {
     let taken: Vec<u16> = ports(service).iter().filter_map(|port| number(&port["nodePort"])).collect();
-    for port in service["spec"]["ports"].as_array_mut().into_iter().flatten() {
+    for port in ports_mut(service) {
         if number(&port["nodePort"]).is_some() {
             continue;
         }
@@ -127,8 +127,7 @@ pub(super) fn grant(service: &mut Value, address: Option<Ipv4Addr>, ports: &[Opt
         service["spec"]["clusterIP"] = json!(address.to_string());
         service["spec"]["clusterIPs"] = json!([address.to_string()]);
     }
-    let list = service["spec"]["ports"].as_array_mut();
-    for (port, granted) in list.into_iter().flatten().zip(ports) {
+    for (port, granted) in ports_mut(service).zip(ports) {
         if let Some(granted) = granted {
             port["nodePort"] = json!(granted);
         }
@@ -159,6 +158,10 @@ fn wants_health_port(service: &Value) -> bool {
 
 fn ports(service: &Value) -> &[Value] {
     service["spec"]["ports"].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn ports_mut(service: &mut Value) -> impl Iterator<Item = &mut Value> {
+    service.pointer_mut("/spec/ports").and_then(Value::as_array_mut).into_iter().flatten()
 }
 
 fn number(value: &Value) -> Option<u16> {

@@ -9,15 +9,15 @@ use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::handler::{Call, Reply};
-use crate::options::Write as WriteKind;
-use crate::registry::rewrite;
+use crate::options::{Write as WriteKind, WriteOptions};
+use crate::registry::{Write, rewrite};
 use crate::resources::Resource;
 use crate::state::State;
 use crate::verbs::writing;
 
 const BINDING: Name<'static> = Name { group: "", name: "pods/binding" };
 
-/// Answers a POST of a Binding.
+/// Answers a POST of a Binding to its pod.
 pub(super) async fn create(
     state: &Arc<State>,
     resource: &Resource,
@@ -25,11 +25,31 @@ pub(super) async fn create(
     call: &Call,
 ) -> Result<Reply, Status> {
     let (binding, options, warnings) = super::read(state, subresource, WriteKind::Create, call).await?;
-    check(&binding, &call.info.name)?;
-    let write = writing(state, resource, call, &options, Part::Object);
-    // The node is a part of the spec that no update may change: this is the only way to set it.
-    rewrite(&write, |pod| bind(pod, &binding, Timestamp::now())).await?;
+    bind_pod(state, resource, call, &call.info.name, &binding, &options).await?;
     Ok(Reply::from(Answer::status(&Status::created()).with_warnings(warnings)))
+}
+
+/// Answers a POST of a Binding that names its pod itself.
+pub(crate) async fn create_by_name(state: &Arc<State>, call: &Call) -> Result<Reply, Status> {
+    let pods = state.resource("", "v1", "pods");
+    let subresource = pods.kind.subresource("binding").expect("pods can be bound");
+    let (binding, options, warnings) = super::read(state, subresource, WriteKind::Create, call).await?;
+    bind_pod(state, &pods, call, name_of(&binding), &binding, &options).await?;
+    Ok(Reply::from(Answer::status(&Status::created()).with_warnings(warnings)))
+}
+
+async fn bind_pod(
+    state: &Arc<State>,
+    pods: &Resource,
+    call: &Call,
+    name: &str,
+    binding: &Value,
+    options: &WriteOptions,
+) -> Result<(), Status> {
+    check(binding, name)?;
+    let write = Write { name, ..writing(state, pods, call, options, Part::Object) };
+    // The node is a part of the spec that no update may change: this is the only way to set it.
+    rewrite(&write, |pod| bind(pod, binding, Timestamp::now())).await
 }
 
 fn check(binding: &Value, name: &str) -> Result<(), Status> {

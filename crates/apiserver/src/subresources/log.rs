@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::response::IntoResponse;
 use coracle_api::kind::Resource as Name;
 use coracle_api::status::Status;
 use coracle_api::validation::FieldError;
-use http::{HeaderValue, Method, Request, Uri};
+use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -29,7 +30,7 @@ pub(super) async fn serve(state: &Arc<State>, call: &Call) -> Result<Reply, Stat
     let container = container(&pod, call.query.text("container"))?;
     let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
     if node.is_empty() {
-        return Ok(Answer::text(204, Body::empty()).into());
+        return Ok(Reply::Response(Box::new(StatusCode::NO_CONTENT.into_response())));
     }
     let path = format!("/containerLogs/{}/{name}/{container}?{query}", call.info.namespace);
     let response = ask(state, node, &path).await?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use coracle_api::apply::{self, Scale as Owners, Writer};
+use coracle_api::decode;
 use coracle_api::kind::{Part, Resource as Name, Subresource, name_of};
 use coracle_api::schema::Message;
 use coracle_api::selector::{self, Selector};
@@ -43,7 +44,7 @@ pub(super) async fn serve(
         }
         "patch" => {
             let message = super::message(&subresource.group, &subresource.version, &subresource.kind)?;
-            let (patch, options) = read_patch(state, message, call).await?;
+            let (patch, options) = read_patch(state, call).await?;
             let written = write(state, resource, call, &options, |present| patched(present, &patch, &options, message));
             let written = written.await?;
             Ok(answer(resource, &written).with_warnings(written.warnings.clone()).into())
@@ -112,7 +113,7 @@ fn patched(present: &Value, patch: &Patch, options: &WriteOptions, message: &Mes
     match patch {
         Patch::Apply { config } => {
             let applied = apply::apply(&writer(options), message, present, &config.value, options.force);
-            let scale = applied.map_err(apply_refusal)?.object;
+            let scale = decode::normalize(applied.map_err(apply_refusal)?.object, message);
             Ok(Scaled { scale, is_owned: true, warnings: Vec::new() })
         }
         Patch::Json(_) | Patch::Merge { .. } | Patch::Strategic { .. } => {
