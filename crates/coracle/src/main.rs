@@ -1,1 +1,49 @@
-fn main() {}
+//! A whole WebAssembly cluster in one binary: reads settings, composes roles, drains. It decides nothing else.
+
+mod cluster;
+mod control_plane;
+mod nodes;
+mod settings;
+mod signals;
+mod steps;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use coracle_stdx::CancellationToken;
+
+use settings::{Command, Settings};
+
+fn main() -> ExitCode {
+    let settings = Settings::parse();
+    let served = matches!(settings.command, Command::Up(_) | Command::Server(_));
+    start_logging(if served { "info" } else { "warn" });
+    rustls::crypto::ring::default_provider().install_default().expect("nothing has chosen a provider before main");
+    match run(settings.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("coracle: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        let token = CancellationToken::new();
+        match command {
+            Command::Up(up) => signals::drain_on_signal(&token, cluster::up(up.into(), token.clone())).await,
+            Command::Server(server) => signals::drain_on_signal(&token, cluster::up(server.into(), token.clone())).await,
+            Command::Client(command) => coracle_cli::run(command, &mut std::io::stdout()).await,
+        }
+    });
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    result
+}
+
+/// Logs go to standard error, as `CORACLE_LOG` asks (the syntax of tracing's `EnvFilter`).
+fn start_logging(default: &str) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("CORACLE_LOG").unwrap_or_else(|_| default.into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

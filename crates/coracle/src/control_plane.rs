@@ -1,0 +1,143 @@
+//! The control plane: store, API server, registry, controllers and scheduler in one process.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use axum::Router;
+use axum::body::Body;
+use coracle_api::identity::User;
+use coracle_apiserver::ApiServer;
+use coracle_controllers::{Controllers, NodeTimings};
+use coracle_pki::Pki;
+use coracle_scheduler::Scheduler;
+use coracle_stdx::Scope;
+use coracle_store::Store;
+use ipnet::IpNet;
+use kube::Client;
+use tokio::net::TcpListener;
+use tokio::task::spawn_blocking;
+use tower::service_fn;
+
+use crate::settings::Cluster;
+use crate::steps::Steps;
+
+const ADMIN: &str = "kubernetes-admin";
+
+/// A running API server, and how to reach it.
+pub(crate) struct ControlPlane {
+    pub(crate) api: ApiServer,
+    pki: Pki,
+    address: SocketAddr,
+}
+
+impl ControlPlane {
+    /// Opens the data directory and serves the API in `serving`.
+    pub(crate) async fn start(
+        settings: &Cluster,
+        serving: &mut Scope<anyhow::Error>,
+        steps: &mut Steps,
+    ) -> Result<Self> {
+        let data_dir = settings.data_dir.clone();
+        make_private_dir(&data_dir)?;
+        let (pki, store) = open(&data_dir).await?;
+        steps.done(format_args!("store open in {}", data_dir.display()));
+        let registry = open_registry(data_dir.join("registry")).await?;
+        let listener = TcpListener::bind(settings.common.listen)
+            .await
+            .with_context(|| format!("listen on {}; is another cluster running?", settings.common.listen))?;
+        let address = listener.local_addr().context("read the API's address")?;
+        let config = api_config(settings, address)?;
+        let api = ApiServer::new(config, store, pki.clone(), Some(registry), serving.token().clone()).await?;
+        serving.spawn({
+            let api = api.clone();
+            |token| async move { Ok(api.serve(listener, token).await?) }
+        });
+        steps.done(format_args!("API and registry on https://{address}"));
+        Ok(Self { api, pki, address })
+    }
+
+    /// Starts what turns objects into other objects.
+    pub(crate) fn start_loops(&self, settings: &Cluster, scope: &mut Scope<anyhow::Error>) {
+        let controllers = Controllers::new(
+            self.client(User::new("system:kube-controller-manager", &[])),
+            coracle_controllers::Config {
+                pod_networks: vec![(settings.common.pod_cidr, settings.node_prefix_len())],
+                node_timings: NodeTimings {
+                    grace_period: settings.common.node_monitor_grace_period,
+                    ..NodeTimings::default()
+                },
+                root_ca: Some(self.pki.ca_pem().to_owned()),
+                ..coracle_controllers::Config::default()
+            },
+        );
+        scope.spawn(|token| async move { Ok(controllers.run(token).await?) });
+        let scheduler =
+            Scheduler::new(self.client(User::new("system:kube-scheduler", &[])), coracle_scheduler::Config::default());
+        scope.spawn(|token| async move { Ok(scheduler.run(token).await?) });
+    }
+
+    /// A client with an identity of its own.
+    pub(crate) fn client(&self, user: User) -> Client {
+        coracle_client::in_process(self.api.service(), user)
+    }
+
+    /// Where the API is served.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Writes the administrator's kubeconfig, and returns its path.
+    pub(crate) fn write_kubeconfig(&self, data_dir: &Path) -> Result<PathBuf> {
+        let path = data_dir.join("kubeconfig");
+        let admin = self.pki.issue_client(ADMIN, Some("system:masters"))?;
+        let server = format!("https://{}", reachable(self.address));
+        coracle_pki::write_kubeconfig(&path, &server, self.pki.ca_pem(), ADMIN, &admin)?;
+        Ok(path)
+    }
+}
+
+fn make_private_dir(dir: &Path) -> Result<()> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.with_context(|| format!("create the data directory {}", dir.display()))
+}
+
+async fn open(data_dir: &Path) -> Result<(Pki, Store)> {
+    let data_dir = data_dir.to_owned();
+    let opened = spawn_blocking(move || {
+        // The store first: its lock says whether another process is here.
+        let store = Store::open(coracle_store::Options::new(data_dir.join("store")))?;
+        let pki = Pki::open(&data_dir.join("pki"))?;
+        anyhow::Ok((pki, store))
+    });
+    opened.await.context("open the data directory")?
+}
+
+async fn open_registry(dir: PathBuf) -> Result<Router> {
+    let opened = spawn_blocking(move || coracle_oci::Registry::open(&dir, coracle_oci::Limits::default()));
+    let registry = opened.await.context("open the registry")??;
+    let service = service_fn(move |request: http::Request<Body>| {
+        let registry = registry.clone();
+        async move { Ok::<_, std::convert::Infallible>(registry.handle(request).await.map(Body::new)) }
+    });
+    Ok(Router::new().fallback_service(service))
+}
+
+fn api_config(settings: &Cluster, address: SocketAddr) -> Result<coracle_apiserver::Config> {
+    let IpNet::V4(service_cidr) = settings.common.service_cidr else {
+        bail!("--service-cidr must be an IPv4 network");
+    };
+    let mut config = coracle_apiserver::Config::new(reachable(address));
+    config.service_cidr = service_cidr;
+    config.cluster_domain = settings.common.cluster_domain.clone();
+    Ok(config)
+}
+
+/// An address that clients on this machine can use for one that a listener reports.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    if !address.ip().is_unspecified() {
+        return address;
+    }
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port())
+}
