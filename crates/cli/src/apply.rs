@@ -12,7 +12,7 @@ use crate::connect::Connection;
 use crate::discovery::{Discovery, ResourceType, text};
 use crate::manifests::{self, Manifest};
 use crate::output::{self, Output};
-use crate::server::{APPLY_PATCH, JSON, Refusal, Server, is_not_found, query};
+use crate::server::{APPLY_PATCH, Failures, JSON, Refusal, Server, is_not_found, query};
 
 const FIELD_MANAGER: &str = "coracle";
 
@@ -46,9 +46,12 @@ impl Apply {
         let server = self.connection.open().await?;
         let discovery = Discovery::ask(&server).await?;
         let mut applied = Vec::new();
+        let mut failures = Failures::default();
         for manifest in &manifests {
-            let place = Place::of(manifest, &discovery, &server, self.connection.namespace.as_deref())?;
-            let (outcome, object) = self.apply(&server, manifest, &place).await.with_context(|| place.to_string())?;
+            let place = Place::of(manifest, &discovery, &server, self.connection.namespace.as_deref());
+            let Some(place) = failures.keep(place) else { continue };
+            let outcome = self.apply(&server, manifest, &place).await.with_context(|| place.to_string());
+            let Some((outcome, object)) = failures.keep(outcome) else { continue };
             match self.output {
                 None | Some(Output::Table | Output::Wide) => {
                     let dry_run = if self.dry_run { " (server dry run)" } else { "" };
@@ -59,9 +62,10 @@ impl Apply {
             }
         }
         match self.output {
-            Some(output @ (Output::Json | Output::Yaml)) => output::print(out, applied, false, output),
-            Some(Output::Table | Output::Wide | Output::Name) | None => Ok(()),
+            Some(output @ (Output::Json | Output::Yaml)) => output::print(out, applied, false, output)?,
+            Some(Output::Table | Output::Wide | Output::Name) | None => {}
         }
+        failures.into_result()
     }
 
     async fn apply(

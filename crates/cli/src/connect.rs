@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
@@ -65,5 +65,9 @@ fn default_data_dir() -> Option<PathBuf> {
 }
 
 fn read(path: &Path) -> anyhow::Result<Kubeconfig> {
-    Kubeconfig::read_from(path).with_context(|| format!("read kubeconfig {}", path.display()))
+    if !path.exists() {
+        bail!("there is no kubeconfig {}; `coracle up` writes one to DATA_DIR/kubeconfig", path.display());
+    }
+    // The error says its sources itself.
+    Kubeconfig::read_from(path).map_err(|error| anyhow!("{error}"))
 }

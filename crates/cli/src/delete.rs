@@ -12,7 +12,7 @@ use crate::connect::Connection;
 use crate::discovery::{Discovery, ResourceType, text};
 use crate::get::{items, with_next_step};
 use crate::manifests;
-use crate::server::{JSON, Server, is_not_found, query};
+use crate::server::{Failures, JSON, Server, is_not_found, query};
 use crate::targets::{self, Target};
 use crate::watch::Watch;
 
@@ -81,18 +81,18 @@ impl Delete {
         if victims.is_empty() {
             eprintln!("No resources found");
         }
-        let mut going = Vec::new();
+        let (mut going, mut failures) = (Vec::new(), Failures::default());
         for victim in victims {
-            if let Some(uid) = self.delete(&server, &victim, out).await? {
+            if let Some(Some(uid)) = failures.keep(self.delete(&server, &victim, out).await) {
                 going.push((victim, uid));
             }
         }
         if !self.no_wait {
             for (victim, uid) in going {
-                wait_until_gone(&server, &victim, &uid).await?;
+                failures.keep(wait_until_gone(&server, &victim, &uid).await);
             }
         }
-        Ok(())
+        failures.into_result()
     }
 
     async fn victims(&self, server: &Server) -> anyhow::Result<Vec<Victim>> {

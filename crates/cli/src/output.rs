@@ -1,5 +1,7 @@
 //! Objects as they are: JSON, YAML, or only their names.
 
+mod yaml;
+
 use std::io::Write;
 
 use serde::Serialize;
@@ -27,7 +29,7 @@ pub(crate) fn print(out: &mut dyn Write, mut objects: Vec<Value>, as_list: bool,
         Err(objects) => list(objects),
     };
     if output == Output::Yaml {
-        out.write_all(serde_yaml::to_string(&document)?.as_bytes())?;
+        out.write_all(yaml::to_string(&document).as_bytes())?;
         return Ok(());
     }
     document.serialize(&mut Serializer::with_formatter(&mut *out, PrettyFormatter::with_indent(b"    ")))?;

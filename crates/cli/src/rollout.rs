@@ -151,7 +151,8 @@ impl Deployment {
         let revisions = self.revisions().await?;
         let target = history::target(&revisions, to_revision).ok_or_else(|| {
             let known: Vec<String> = revisions.iter().map(|revision| revision.number.to_string()).collect();
-            anyhow!("deployment {:?} has no such revision to go back to: it has {}", self.name, known.join(", "))
+            let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+            anyhow!("deployment {:?} has no such revision to go back to: it has {known}", self.name)
         })?;
         if target.template == self.object["spec"]["template"] {
             writeln!(out, "deployment.apps/{} skipped rollback (it is at revision {})", self.name, target.number)?;

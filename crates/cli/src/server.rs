@@ -50,6 +50,29 @@ pub(crate) fn is_not_found(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Refusal>().is_some_and(|refusal| refusal.code == StatusCode::NOT_FOUND)
 }
 
+/// Everything that failed where the rest went on.
+#[derive(Debug, Default)]
+pub(crate) struct Failures(Vec<anyhow::Error>);
+
+impl Failures {
+    /// The value of what succeeded; what failed is kept.
+    pub(crate) fn keep<T>(&mut self, result: anyhow::Result<T>) -> Option<T> {
+        result.map_err(|error| self.0.push(error)).ok()
+    }
+
+    /// An error that tells all of them.
+    pub(crate) fn into_result(mut self) -> anyhow::Result<()> {
+        match self.0.len() {
+            0 => Ok(()),
+            1 => Err(self.0.remove(0)),
+            n => {
+                let lines: Vec<String> = self.0.iter().map(|error| format!("\n  {error:#}")).collect();
+                anyhow::bail!("{n} failed:{}", lines.concat())
+            }
+        }
+    }
+}
+
 /// Parameters of a request; those without a value are left out.
 pub(crate) fn query(parameters: &[(&str, Option<&str>)]) -> String {
     let mut query = Serializer::new(String::new());
@@ -152,6 +175,21 @@ mod tests {
         assert_eq!(refusal.to_string(), "pods \"a\" not found (NotFound)");
         assert_eq!(Refusal::new(StatusCode::BAD_GATEWAY, b"upstream\n").to_string(), "upstream");
         assert_eq!(Refusal::new(StatusCode::BAD_GATEWAY, b"").to_string(), "the server answered 502 Bad Gateway");
+    }
+
+    #[test]
+    fn failures_are_told_together() {
+        let told = |errors: &[&'static str]| {
+            let mut failures = Failures::default();
+            assert_eq!(failures.keep(Ok(1)), Some(1));
+            for error in errors {
+                assert_eq!(failures.keep::<()>(Err(anyhow::anyhow!(*error))), None);
+            }
+            failures.into_result().map_err(|error| error.to_string())
+        };
+        assert_eq!(told(&[]), Ok(()));
+        assert_eq!(told(&["a"]), Err("a".into()));
+        assert_eq!(told(&["a", "b"]), Err("2 failed:\n  a\n  b".into()));
     }
 
     #[test]
