@@ -136,6 +136,8 @@ impl Pollable for Incoming {
     }
 }
 
+type SendingOne = Pin<Box<dyn Future<Output = Result<(), NetworkError>> + Send>>;
+
 /// Datagrams to the network.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct Outgoing {
@@ -144,7 +146,7 @@ pub struct Outgoing {
     remote: Option<SocketAddr>,
     n_permitted: usize,
     /// One that the network has not taken yet.
-    sending: Option<Pin<Box<dyn Future<Output = Result<(), NetworkError>> + Send>>>,
+    sending: Option<SendingOne>,
 }
 
 impl Outgoing {
