@@ -230,8 +230,7 @@ mod tests {
         let mut changes = cache.subscribe();
         assert_eq!(changes.take().len(), 3);
         cache.replace(vec![object("a", "same", 1, ""), object("a", "changed", 5, ""), object("a", "new", 6, "")], 9);
-        let told: Vec<_> =
-            changes.take().into_iter().map(|c| (c.key.name, c.old.is_some(), c.new.is_some())).collect();
+        let told: Vec<_> = changes.take().into_iter().map(|c| (c.key.name, c.old.is_some(), c.new.is_some())).collect();
         let expected = [("changed", true, true), ("gone", true, false), ("new", false, true)];
         assert_eq!(told, expected.map(|(name, old, new)| (name.to_owned(), old, new)));
         assert_eq!(cache.revision(), 9);

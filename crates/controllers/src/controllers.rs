@@ -103,7 +103,8 @@ impl Controllers {
         let informers = Arc::new(Informers::new(&self.client));
         informers.start(&mut scope);
         let Self { client, config, metrics } = self;
-        let mut builder = Builder { client: client.clone(), config, metrics: metrics.clone(), informers, scope: &mut scope };
+        let mut builder =
+            Builder { client: client.clone(), config, metrics: metrics.clone(), informers, scope: &mut scope };
         builder.workloads();
         builder.services();
         builder.namespaces();
@@ -174,8 +175,11 @@ impl Builder<'_> {
         driver.feed(self.scope, &informers.endpoint_slices, |change| {
             [&change.old, &change.new].into_iter().flatten().filter_map(|slice| slices::key_of_slice(slice)).collect()
         });
-        let reconciler =
-            EndpointSlices { client: client.clone(), informers: informers.clone(), outstanding: Outstanding::default() };
+        let reconciler = EndpointSlices {
+            client: client.clone(),
+            informers: informers.clone(),
+            outstanding: Outstanding::default(),
+        };
         driver.start(self.scope, WORKERS, reconciler);
 
         let mut driver = self.driver("endpoints");
@@ -197,7 +201,8 @@ impl Builder<'_> {
             }
             let pods = all.pods.by_index(crate::informers::BY_NODE, &change.key.name);
             let as_new = |pod| Change { key: Key::default(), old: None, new: Some(pod) };
-            let keyed = |pod: Arc<k8s_openapi::api::core::v1::Pod>| Change { key: Key::of(&pod.metadata), ..as_new(pod) };
+            let keyed =
+                |pod: Arc<k8s_openapi::api::core::v1::Pod>| Change { key: Key::of(&pod.metadata), ..as_new(pod) };
             pods.into_iter().map(keyed).flat_map(|c| crate::endpoints::keys_of_pod(&all.services, &c)).collect()
         });
     }

@@ -181,7 +181,8 @@ impl Deployments {
     async fn resolve_collision(&self, key: &Key, deployment: &Deployment, wanted: &ReplicaSet) -> Result<(), Error> {
         let subject = Key::of(&wanted.metadata);
         let found = self.sets(key).get(&subject.name).await.map_err(Error::at("get", subject.clone()))?;
-        let is_ours = owners::controller_of(&found.metadata).map(|owner| &owner.uid) == deployment.metadata.uid.as_ref();
+        let is_ours =
+            owners::controller_of(&found.metadata).map(|owner| &owner.uid) == deployment.metadata.uid.as_ref();
         if is_ours && revision::is_same_template(&found, deployment) {
             return Err(Error::Replaced { subject });
         }

@@ -138,7 +138,12 @@ impl<T: Name> Driver<T> {
     }
 
     /// Starts the workers. A key is never in the hands of two of them.
-    pub(crate) fn start<R: Reconcile<T>, E: Send + 'static>(self, scope: &mut Scope<E>, n_workers: usize, reconciler: R) {
+    pub(crate) fn start<R: Reconcile<T>, E: Send + 'static>(
+        self,
+        scope: &mut Scope<E>,
+        n_workers: usize,
+        reconciler: R,
+    ) {
         let shared = self.shared;
         scope.spawn(move |token| async move {
             if token.run_until_cancelled(futures::future::join_all(self.ready)).await.is_none() {

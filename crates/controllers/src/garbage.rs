@@ -229,7 +229,9 @@ impl Garbage {
     async fn carry_out(&self, tracked: &Tracked, dependents: &[Tracked], action: Action) -> Result<(), Error> {
         match action {
             Action::Delete(policy) => self.delete(tracked, policy).await,
-            Action::KeepOwners(owners) => self.patch(tracked, "drop owners of", json!({"ownerReferences": owners})).await,
+            Action::KeepOwners(owners) => {
+                self.patch(tracked, "drop owners of", json!({"ownerReferences": owners})).await
+            }
             Action::KeepFinalizers(finalizers) => {
                 self.patch(tracked, "drop finalizer of", json!({"finalizers": finalizers})).await
             }

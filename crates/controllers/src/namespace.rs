@@ -112,10 +112,9 @@ impl Namespaces {
     ) -> Result<(), Error> {
         let n_all = present.len();
         let names = present.into_iter().filter_map(|object| object.metadata.name);
-        let (deleted, _) = batch::all(names, |name| async move {
-            api.delete(&name, &DeleteParams::background()).await.unless_gone()
-        })
-        .await;
+        let (deleted, _) =
+            batch::all(names, |name| async move { api.delete(&name, &DeleteParams::background()).await.unless_gone() })
+                .await;
         let n_failed = n_all - deleted.len();
         if n_failed == 0 { Ok(()) } else { Err(Error::Deletions { namespace: namespace.to_owned(), n_failed, n_all }) }
     }

@@ -101,7 +101,12 @@ impl<O: Cached<DynamicType = ()>, K: Cached<DynamicType = ()>> Claimant<'_, O, K
     }
 
     /// The revision in the patch makes it fail when somebody else changed the object, and its owners, meanwhile.
-    async fn set_owners(&self, step: &'static str, object: &K, owners: Vec<OwnerReference>) -> Result<Option<K>, Error> {
+    async fn set_owners(
+        &self,
+        step: &'static str,
+        object: &K,
+        owners: Vec<OwnerReference>,
+    ) -> Result<Option<K>, Error> {
         let meta = object.meta();
         let patch = json!({"metadata": {
             "uid": meta.uid, "resourceVersion": meta.resource_version, "ownerReferences": owners,
@@ -130,7 +135,7 @@ mod tests {
             name: Some(name.into()),
             labels: Some([("app".to_owned(), app.to_owned())].into()),
             owner_references: owner.map(|uid| vec![reference(uid)]),
-            deletion_timestamp: is_ending.then(|| Time(jiff::Timestamp::UNIX_EPOCH)),
+            deletion_timestamp: is_ending.then_some(Time(jiff::Timestamp::UNIX_EPOCH)),
             ..ObjectMeta::default()
         };
         Arc::new(Pod { metadata, ..Pod::default() })

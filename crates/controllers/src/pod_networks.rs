@@ -11,10 +11,10 @@ use kube::{Api, Client};
 use serde_json::json;
 use tokio::sync::Mutex;
 
+use crate::Error;
 use crate::driver::{Next, Reconcile};
 use crate::error::Tolerate;
 use crate::informers::Informers;
-use crate::Error;
 
 /// Addresses of a network that no pod gets: its first two and its last.
 const RESERVED: u64 = 3;

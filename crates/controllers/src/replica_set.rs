@@ -69,7 +69,8 @@ impl Reconcile for ReplicaSets {
 impl ReplicaSets {
     async fn claim(&self, set: &ReplicaSet) -> Result<Vec<Arc<Pod>>, Error> {
         let namespace = set.metadata.namespace.as_deref().unwrap_or_default();
-        let mut candidates = self.informers.pods.by_index(BY_CONTROLLER, set.metadata.uid.as_deref().unwrap_or_default());
+        let mut candidates =
+            self.informers.pods.by_index(BY_CONTROLLER, set.metadata.uid.as_deref().unwrap_or_default());
         candidates.extend(self.informers.orphan_pods(namespace));
         let claim = owners::claim(&set.metadata, &labels::selector(&set.spec.selector), candidates);
         let claimant = owners::Claimant {

@@ -32,11 +32,8 @@ impl Reconcile for ServiceAccounts {
             return Ok(Next::Change);
         }
         let api: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &key.name);
-        let metadata = ObjectMeta {
-            namespace: Some(key.name.clone()),
-            name: Some(DEFAULT.to_owned()),
-            ..ObjectMeta::default()
-        };
+        let metadata =
+            ObjectMeta { namespace: Some(key.name.clone()), name: Some(DEFAULT.to_owned()), ..ObjectMeta::default() };
         let account = ServiceAccount { metadata, ..ServiceAccount::default() };
         match api.create(&PostParams::default(), &account).await {
             Ok(_) => Ok(Next::Change),

@@ -53,7 +53,7 @@ impl Core {
         self.queue.remove(&subject.key);
         let is_new_here = self.cluster.place_of(&subject.key).is_none();
         let is_room_made = self.cluster.set_pod(&subject);
-        let is_company = is_new_here && self.queue.is_anybody_stuck(|stuck| affinity::looks_at_others(stuck));
+        let is_company = is_new_here && self.queue.is_anybody_stuck(affinity::looks_at_others);
         self.after_room(is_room_made || is_company, now);
     }
 

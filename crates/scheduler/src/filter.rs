@@ -53,17 +53,21 @@ fn node_name(subject: &Subject, view: &NodeView) -> Vec<Reason> {
 
 fn taints(subject: &Subject, view: &NodeView) -> Vec<Reason> {
     let keeps_away = |taint: &&Taint| matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute");
-    let untolerated =
-        view.taints().iter().filter(keeps_away).find(|taint| !is_tolerated(taint, subject.tolerations()));
+    let untolerated = view.taints().iter().filter(keeps_away).find(|taint| !is_tolerated(taint, subject.tolerations()));
     untolerated.map_or_else(Vec::new, |taint| {
-        never(format!("node(s) had untolerated taint {{{}: {}}}", taint.key, taint.value.as_deref().unwrap_or_default()))
+        never(format!(
+            "node(s) had untolerated taint {{{}: {}}}",
+            taint.key,
+            taint.value.as_deref().unwrap_or_default()
+        ))
     })
 }
 
 /// True when one of `tolerations` accepts the taint.
 pub(crate) fn is_tolerated(taint: &Taint, tolerations: &[Toleration]) -> bool {
     tolerations.iter().any(|toleration| {
-        let is_same = |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|w| w.is_empty() || w == value);
+        let is_same =
+            |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|w| w.is_empty() || w == value);
         let is_value_accepted = match toleration.operator.as_deref() {
             None | Some("" | "Equal") => {
                 toleration.value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default()
@@ -156,7 +160,10 @@ mod tests {
     #[test]
     fn a_pod_fits_where_there_is_room() {
         assert_eq!(told(node("n1", "1", "1Gi"), &[], &pod("a", "1", "1Gi")), "");
-        assert_eq!(told(node("n1", "1500m", "1Gi"), &[pod("b", "1", "1")], &pod("a", "1", "1Gi")), "Insufficient cpu, Insufficient memory");
+        assert_eq!(
+            told(node("n1", "1500m", "1Gi"), &[pod("b", "1", "1")], &pod("a", "1", "1Gi")),
+            "Insufficient cpu, Insufficient memory"
+        );
         let full = changed(&node("n1", "4", "8Gi"), json!({"status": {"allocatable": {"pods": "1"}}}));
         assert_eq!(told(full, &[pod("b", "1", "1")], &pod("a", "1", "1")), "Too many pods");
         let gpu = json!({"containers": [{"name": "c", "resources": {"requests": {"example.com/gpu": "1"}}}]});
@@ -198,17 +205,21 @@ mod tests {
     fn selectors_and_affinity_choose_nodes() {
         let text = "node(s) didn't match Pod's node affinity/selector";
         let ssd = changed(&node("n1", "4", "8Gi"), json!({"metadata": {"labels": {"disk": "ssd", "rank": "7"}}}));
-        let required = |terms: Value| {
-            json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}})
-        };
-        let expression = |key: &str, operator: &str, values: Value| json!({"key": key, "operator": operator, "values": values});
+        let required = |terms: Value| json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}});
+        let expression =
+            |key: &str, operator: &str, values: Value| json!({"key": key, "operator": operator, "values": values});
         let cases = [
             (json!({"nodeSelector": {"disk": "ssd"}}), ""),
             (json!({"nodeSelector": {"disk": "hdd"}}), text),
             (required(json!([{"matchExpressions": [expression("disk", "In", json!(["ssd", "nvme"]))]}])), ""),
             (required(json!([{"matchExpressions": [expression("rank", "Gt", json!(["6"]))]}])), ""),
             (required(json!([{"matchExpressions": [expression("rank", "Lt", json!(["6"]))]}])), text),
-            (required(json!([{"matchExpressions": [expression("gpu", "Exists", json!([]))]}, {"matchFields": [expression("metadata.name", "In", json!(["n1"]))]}])), ""),
+            (
+                required(
+                    json!([{"matchExpressions": [expression("gpu", "Exists", json!([]))]}, {"matchFields": [expression("metadata.name", "In", json!(["n1"]))]}]),
+                ),
+                "",
+            ),
             (required(json!([{}])), text),
         ];
         for (wish, expected) in cases {

@@ -27,7 +27,8 @@ fn requirement(key: &str, text: &str, values: Option<&Vec<String>>) -> Option<Re
 /// The selector over pods; a missing one matches nothing, an empty one everything.
 pub(crate) fn selector(typed: Option<&LabelSelector>) -> Selector {
     let Some(typed) = typed else { return Selector::nothing() };
-    let equals = typed.match_labels.iter().flatten().map(|(key, value)| requirement(key, "In", Some(&vec![value.clone()])));
+    let equals =
+        typed.match_labels.iter().flatten().map(|(key, value)| requirement(key, "In", Some(&vec![value.clone()])));
     let of = |typed: &LabelSelectorRequirement| requirement(&typed.key, &typed.operator, typed.values.as_ref());
     let all: Option<Vec<Requirement>> = equals.chain(typed.match_expressions.iter().flatten().map(of)).collect();
     all.map_or_else(Selector::nothing, |requirements| Selector { requirements, nothing: false })

@@ -76,7 +76,9 @@ impl SubAssign<&Resources> for Resources {
 
 /// What a pod asks for: its containers together, or its hungriest moment during initialisation if that is more.
 pub(crate) fn requested(spec: &PodSpec) -> Resources {
-    total(spec, |container| Resources::of(container.resources.as_ref().and_then(|resources| resources.requests.as_ref())))
+    total(spec, |container| {
+        Resources::of(container.resources.as_ref().and_then(|resources| resources.requests.as_ref()))
+    })
 }
 
 /// As [`requested`], with an assumed share for containers that ask for nothing.
@@ -141,7 +143,8 @@ mod tests {
     #[test]
     fn containers_add_up_and_init_containers_take_turns() {
         let mut init = asks("1", "16Mi");
-        let spec = spec(json!({"containers": [asks("250m", "64Mi"), asks("0.5", "1Gi")], "initContainers": [init.clone()]}));
+        let spec =
+            spec(json!({"containers": [asks("250m", "64Mi"), asks("0.5", "1Gi")], "initContainers": [init.clone()]}));
         assert_eq!((requested(&spec).milli_cpu, requested(&spec).memory), (1000, (64 + 1024) << 20));
         init["restartPolicy"] = json!("Always");
         let spec = self::spec(json!({"containers": [asks("250m", "64Mi")], "initContainers": [init, asks("2", "1")]}));

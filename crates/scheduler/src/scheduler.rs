@@ -125,7 +125,12 @@ struct Shell {
 }
 
 impl Shell {
-    async fn run(mut self, mut pods: Changes<Pod>, mut nodes: Changes<Node>, token: CancellationToken) -> Result<(), Error> {
+    async fn run(
+        mut self,
+        mut pods: Changes<Pod>,
+        mut nodes: Changes<Node>,
+        token: CancellationToken,
+    ) -> Result<(), Error> {
         let mut tasks = Scope::<Infallible>::child_of(&token);
         let never = Instant::now() + std::time::Duration::from_secs(365 * 24 * 3600);
         while !token.is_cancelled() {
@@ -249,7 +254,8 @@ impl Hands {
         self.recorder.event(&*subject.pod, EventType::Warning, "FailedScheduling", message.as_str());
         let Some(condition) = unschedulable(&subject.pod, message, self.clock.now()) else { return };
         let patch = json!({"metadata": {"uid": subject.uid()}, "status": {"conditions": [condition]}});
-        let answer = self.api(subject).patch_status(&subject.key.name, &PatchParams::default(), &Patch::Strategic(patch)).await;
+        let answer =
+            self.api(subject).patch_status(&subject.key.name, &PatchParams::default(), &Patch::Strategic(patch)).await;
         if let Err(error) = answer
             && !is_not_found(&error)
         {

@@ -39,7 +39,8 @@ pub(crate) fn scores(subject: &Subject, company: &Company, spread: &Spread, node
 
 fn n_untolerated_wishes(subject: &Subject, view: &NodeView) -> i64 {
     let wishes = view.taints().iter().filter(|taint| taint.effect == "PreferNoSchedule");
-    i64::try_from(wishes.filter(|taint| !filter::is_tolerated(taint, subject.tolerations())).count()).unwrap_or(i64::MAX)
+    i64::try_from(wishes.filter(|taint| !filter::is_tolerated(taint, subject.tolerations())).count())
+        .unwrap_or(i64::MAX)
 }
 
 fn preference(subject: &Subject, view: &NodeView) -> i64 {

@@ -120,7 +120,10 @@ mod tests {
     fn told(places: &[&str], change: Value) -> Vec<String> {
         let mut cluster = Cluster::default();
         for (name, zone) in [("n1", json!("a")), ("n2", json!("b")), ("n3", Value::Null)] {
-            let zoned = changed(&node(name, "4", "8Gi"), json!({"metadata": {"labels": if zone.is_null() { json!({}) } else { json!({"zone": zone}) }}}));
+            let zoned = changed(
+                &node(name, "4", "8Gi"),
+                json!({"metadata": {"labels": if zone.is_null() { json!({}) } else { json!({"zone": zone}) }}}),
+            );
             cluster.set_node(name, Some(zoned));
         }
         for (i, place) in places.iter().enumerate() {

@@ -31,7 +31,6 @@ pub(super) struct Happening {
 
 /// What is to be written.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one at a time lives, on the stack of one task")]
 pub(super) enum Decision {
     Create(Event),
     Repeat { event: Event, patch: Value },
@@ -235,9 +234,8 @@ mod tests {
     #[test]
     fn an_object_that_chatters_is_silenced_for_a_while() {
         let mut correlator = correlator();
-        let n_told = (0..40)
-            .filter(|_| !matches!(correlator.decide(happening("web", "m"), at(1)), Decision::Drop))
-            .count();
+        let n_told =
+            (0..40).filter(|_| !matches!(correlator.decide(happening("web", "m"), at(1)), Decision::Drop)).count();
         assert_eq!(n_told, 25);
         assert!(matches!(correlator.decide(happening("db", "m"), at(1)), Decision::Create(_)));
         assert!(matches!(correlator.decide(happening("web", "m"), at(302)), Decision::Repeat { .. }));

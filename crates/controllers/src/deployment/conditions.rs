@@ -39,7 +39,9 @@ impl Conditions {
     /// Sets the condition, unless it has this status and reason already.
     pub(super) fn set(&mut self, condition_type: &str, said: Said, now: Timestamp) {
         let known = self.get(condition_type);
-        if known.is_some_and(|known| known.status.as_deref() == Some(said.status) && known.reason.as_deref() == Some(said.reason)) {
+        if known.is_some_and(|known| {
+            known.status.as_deref() == Some(said.status) && known.reason.as_deref() == Some(said.reason)
+        }) {
             return;
         }
         self.renew(condition_type, said, now);

@@ -10,9 +10,9 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::conditions::{self, Conditions, PAUSED, PROGRESSING, TIMED_OUT, said};
+use super::revision;
 use super::scale::{self, Fence};
 use super::status::{Judge, Subject, actual, available, is_complete, spec_replicas};
-use super::revision;
 use crate::{owners, pods};
 
 /// The world as the deployment sees it.

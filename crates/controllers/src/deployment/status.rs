@@ -148,8 +148,11 @@ impl Subject<'_> {
     /// When lack of progress is to be judged again, though nothing changes.
     pub(super) fn next_look(&self, status: &DeploymentStatus) -> Option<Duration> {
         let deadline = conditions::deadline_seconds(self.deployment)?;
-        let current = status.conditions.iter().flatten().find(|condition| condition.type_.as_deref() == Some(PROGRESSING))?;
-        if is_complete(self.deployment, status) || matches!(current.reason.as_deref(), Some(TIMED_OUT | NEW_SET_AVAILABLE)) {
+        let current =
+            status.conditions.iter().flatten().find(|condition| condition.type_.as_deref() == Some(PROGRESSING))?;
+        if is_complete(self.deployment, status)
+            || matches!(current.reason.as_deref(), Some(TIMED_OUT | NEW_SET_AVAILABLE))
+        {
             return None;
         }
         let left = due(current.last_update_time.as_ref()?.0, deadline).duration_since(self.now);

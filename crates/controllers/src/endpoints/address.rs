@@ -67,9 +67,8 @@ fn named_port(pod: &Pod, name: &str, protocol: &str) -> Option<i32> {
     let is_sidecar = |container: &&Container| container.restart_policy.as_deref() == Some("Always");
     let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten().filter(is_sidecar));
     let mut ports = containers.flat_map(|container| container.ports.iter().flatten());
-    let found = ports.find(|port| {
-        port.name.as_deref() == Some(name) && port.protocol.as_deref().unwrap_or("TCP") == protocol
-    });
+    let found =
+        ports.find(|port| port.name.as_deref() == Some(name) && port.protocol.as_deref().unwrap_or("TCP") == protocol);
     found.map(|port| port.container_port)
 }
 

@@ -61,9 +61,12 @@ enum Readiness {
     NotReady,
 }
 
+/// Ports, and the addresses that have them.
+type Shared = (Option<Vec<EndpointPort>>, Vec<(Readiness, EndpointAddress)>);
+
 /// Ports and addresses, so that pods which have the same ports share a subset.
 fn subsets(service: &Service, pods: &[Arc<Pod>]) -> Vec<EndpointSubset> {
-    let mut by_ports: BTreeMap<String, (Option<Vec<EndpointPort>>, Vec<(Readiness, EndpointAddress)>)> = BTreeMap::new();
+    let mut by_ports: BTreeMap<String, Shared> = BTreeMap::new();
     let family = address::families(service)[0];
     let publishes_not_ready = super::publishes_not_ready(service);
     for pod in pods {
@@ -74,8 +77,7 @@ fn subsets(service: &Service, pods: &[Arc<Pod>]) -> Vec<EndpointSubset> {
         if ports.is_none() && !super::is_headless(service) {
             continue;
         }
-        let readiness =
-            if publishes_not_ready || pods::is_ready(pod) { Readiness::Ready } else { Readiness::NotReady };
+        let readiness = if publishes_not_ready || pods::is_ready(pod) { Readiness::Ready } else { Readiness::NotReady };
         let address = EndpointAddress {
             ip: ip.to_owned(),
             hostname: address::hostname(pod, service),

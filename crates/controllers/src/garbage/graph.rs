@@ -102,8 +102,7 @@ impl Graph {
 fn tracked(kind_idx: usize, meta: Arc<Metadata>) -> Tracked {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let object = &meta.metadata;
-    let item =
-        Item { kind_idx, namespace: text(&object.namespace), name: text(&object.name), uid: text(&object.uid) };
+    let item = Item { kind_idx, namespace: text(&object.namespace), name: text(&object.name), uid: text(&object.uid) };
     Tracked { item, meta }
 }
 

@@ -27,7 +27,10 @@ pub(super) enum Action {
     KeepOwners(Vec<OwnerReference>),
     KeepFinalizers(Vec<String>),
     /// Takes this object out of a dependent's owners.
-    Orphan { dependent: usize, owners: Vec<OwnerReference> },
+    Orphan {
+        dependent: usize,
+        owners: Vec<OwnerReference>,
+    },
 }
 
 pub(super) fn waits_for_dependents(meta: &ObjectMeta) -> bool {
@@ -118,7 +121,7 @@ mod tests {
         ObjectMeta {
             uid: Some(uid.into()),
             finalizers: Some(finalizers.iter().map(|f| (*f).to_owned()).collect()),
-            deletion_timestamp: is_ending.then(|| Time(jiff::Timestamp::UNIX_EPOCH)),
+            deletion_timestamp: is_ending.then_some(Time(jiff::Timestamp::UNIX_EPOCH)),
             ..ObjectMeta::default()
         }
     }
@@ -167,7 +170,10 @@ mod tests {
         let object = meta("a", &[], false);
         assert_eq!(planned(&object, &[("o", Owner::Waiting)], &[]), [Action::Delete(PropagationPolicy::Background)]);
         let below = dependent("b", &[], false, vec![reference("a", true)]);
-        assert_eq!(planned(&object, &[("o", Owner::Waiting)], &[&below]), [Action::Delete(PropagationPolicy::Foreground)]);
+        assert_eq!(
+            planned(&object, &[("o", Owner::Waiting)], &[&below]),
+            [Action::Delete(PropagationPolicy::Foreground)]
+        );
     }
 
     #[test]

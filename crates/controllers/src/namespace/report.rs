@@ -52,14 +52,19 @@ impl Report {
         let known = namespace.status.as_ref().and_then(|status| status.conditions.clone()).unwrap_or_default();
         let said = [
             ("NamespaceDeletionDiscoveryFailure", self.discovery()),
-            ("NamespaceDeletionGroupVersionParsingFailure", fine("ParsedGroupVersions", "All legacy kube types successfully parsed")),
+            (
+                "NamespaceDeletionGroupVersionParsingFailure",
+                fine("ParsedGroupVersions", "All legacy kube types successfully parsed"),
+            ),
             ("NamespaceDeletionContentFailure", self.content()),
             ("NamespaceContentRemaining", self.left()),
             ("NamespaceFinalizersRemaining", self.finalizers()),
         ];
         let condition = |(type_, (status, reason, message)): (&str, Said)| {
             let before = known.iter().find(|known| known.type_ == type_ && known.status == status);
-            let is_same = |before: &&NamespaceCondition| before.reason.as_deref() == Some(reason) && before.message.as_ref() == Some(&message);
+            let is_same = |before: &&NamespaceCondition| {
+                before.reason.as_deref() == Some(reason) && before.message.as_ref() == Some(&message)
+            };
             if let Some(before) = before.filter(is_same) {
                 return before.clone();
             }
@@ -67,7 +72,9 @@ impl Report {
                 type_: type_.to_owned(),
                 status: status.to_owned(),
                 reason: Some(reason.to_owned()),
-                last_transition_time: Some(before.and_then(|before| before.last_transition_time.clone()).unwrap_or(Time(now))),
+                last_transition_time: Some(
+                    before.and_then(|before| before.last_transition_time.clone()).unwrap_or(Time(now)),
+                ),
                 message: Some(message),
             }
         };
@@ -145,7 +152,13 @@ mod tests {
         let conditions = report.conditions(&Namespace::default(), Timestamp::UNIX_EPOCH);
         let line = |condition: &NamespaceCondition| {
             let text = |text: &Option<String>| text.clone().unwrap_or_default();
-            format!("{} {} {}: {}", condition.type_, condition.status, text(&condition.reason), text(&condition.message))
+            format!(
+                "{} {} {}: {}",
+                condition.type_,
+                condition.status,
+                text(&condition.reason),
+                text(&condition.message)
+            )
         };
         conditions.iter().map(line).collect::<Vec<_>>().join("\n")
     }

@@ -73,7 +73,8 @@ fn leave(pod: &Pod, taints: &[&Taint], now: Timestamp) -> Leave {
     let tolerations = pod.spec.as_ref().and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default();
     let mut earliest = Leave::Never;
     for taint in taints {
-        let accepting: Vec<&Toleration> = tolerations.iter().filter(|toleration| tolerates(toleration, taint)).collect();
+        let accepting: Vec<&Toleration> =
+            tolerations.iter().filter(|toleration| tolerates(toleration, taint)).collect();
         if accepting.is_empty() {
             return Leave::At(now);
         }
@@ -99,7 +100,9 @@ impl Reconcile for Evictions {
         let now = self.clock.now();
         match leave(&pod, &no_execute(&node).collect::<Vec<_>>(), now) {
             Leave::Never => Ok(Next::Change),
-            Leave::At(at) if at > now => Ok(Next::After(Duration::try_from(at.duration_since(now)).unwrap_or_default())),
+            Leave::At(at) if at > now => {
+                Ok(Next::After(Duration::try_from(at.duration_since(now)).unwrap_or_default()))
+            }
             Leave::At(_) => self.evict(key, &pod).await.map(|()| Next::Change),
         }
     }

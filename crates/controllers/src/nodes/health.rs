@@ -179,7 +179,9 @@ mod tests {
         let conditions = silence(&node, at(100), at(141), &timings);
         let said: Vec<_> = conditions
             .iter()
-            .map(|c| format!("{} {} {}: {}", c.type_, c.status, c.reason.as_ref().unwrap(), c.message.as_ref().unwrap()))
+            .map(|c| {
+                format!("{} {} {}: {}", c.type_, c.status, c.reason.as_ref().unwrap(), c.message.as_ref().unwrap())
+            })
             .collect();
         insta::assert_snapshot!(said.join("\n"), @r#"
         Ready Unknown NodeStatusUnknown: Kubelet stopped posting node status.

@@ -169,8 +169,7 @@ impl NodeTaints {
 
     async fn mark_pod(&self, pod: Arc<Pod>) -> Result<(), Error> {
         let key = Key::of(&pod.metadata);
-        let condition =
-            json!({"type": "Ready", "status": "False", "lastTransitionTime": Time(self.clock.now())});
+        let condition = json!({"type": "Ready", "status": "False", "lastTransitionTime": Time(self.clock.now())});
         let patch = json!({"metadata": {"uid": pod.metadata.uid}, "status": {"conditions": [condition]}});
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &key.namespace);
         let answer = api.patch_status(&key.name, &PatchParams::default(), &Patch::Strategic(patch)).await;
@@ -220,7 +219,10 @@ mod tests {
 
     #[test]
     fn a_cordoned_node_says_so() {
-        assert_eq!(keys(&node("True", json!({"unschedulable": true}))), ["node.kubernetes.io/unschedulable:NoSchedule"]);
+        assert_eq!(
+            keys(&node("True", json!({"unschedulable": true}))),
+            ["node.kubernetes.io/unschedulable:NoSchedule"]
+        );
     }
 
     #[test]

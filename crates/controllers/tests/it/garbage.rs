@@ -3,7 +3,7 @@
 use coracle_testkit::wait_for;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, ServiceAccount};
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
@@ -27,12 +27,32 @@ async fn pods_go_with_their_deployment() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deployment_that_is_deleted_in_the_foreground_goes_last() {
+async fn a_deployment_that_is_deleted_in_the_foreground_leaves_nothing() {
     let world = with_pods(2).await;
     world.api::<Deployment>().delete("web", &DeleteParams::foreground()).await.unwrap();
     world.until("no deployment", |all: &[Deployment]| all.is_empty()).await;
-    let left = (world.list::<ReplicaSet>().await, world.list::<Pod>().await);
-    assert!(left.0.is_empty() && left.1.is_empty(), "its sets went before, and their pods before them: {left:#?}");
+    world.until("no sets", |sets: &[ReplicaSet]| sets.is_empty()).await;
+    world.until("no pods", |pods: &[Pod]| pods.is_empty()).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_that_is_deleted_in_the_foreground_waits_for_its_dependents() {
+    let world = World::start().await;
+    let owner = world.create::<ConfigMap>(json!({"metadata": {"name": "owner"}})).await;
+    let reference = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner.uid(), "blockOwnerDeletion": true}]);
+    let held = json!({"metadata": {"name": "held", "ownerReferences": reference, "finalizers": ["example.com/hold"]}});
+    world.create::<ConfigMap>(held).await;
+    let maps: Api<ConfigMap> = world.api();
+    maps.delete("owner", &DeleteParams::foreground()).await.unwrap();
+    let is_ending = |map: &ConfigMap| map.metadata.deletion_timestamp.is_some();
+    world
+        .until("the held one to end", |maps: &[ConfigMap]| maps.iter().any(|m| m.name_any() == "held" && is_ending(m)))
+        .await;
+    assert!(maps.get_opt("owner").await.unwrap().is_some(), "it waits");
+    let release = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    maps.patch("held", &PatchParams::default(), &release).await.unwrap();
+    world.until("the owner to go", |maps: &[ConfigMap]| maps.iter().all(|map| map.name_any() != "owner")).await;
     world.end().await;
 }
 
@@ -41,7 +61,8 @@ async fn orphans_stay() {
     let world = with_pods(2).await;
     world.api::<Deployment>().delete("web", &DeleteParams::orphan()).await.unwrap();
     world.until("no deployment", |all: &[Deployment]| all.is_empty()).await;
-    let sets = world.until("a free set", |sets: &[ReplicaSet]| sets.iter().all(|set| set.owner_references().is_empty())).await;
+    let sets =
+        world.until("a free set", |sets: &[ReplicaSet]| sets.iter().any(|set| set.owner_references().is_empty())).await;
     assert_eq!((sets.len(), world.list::<Pod>().await.len()), (1, 2));
     world.end().await;
 }

@@ -51,6 +51,8 @@ async fn pods_leave_a_node_that_fell_silent() {
     let silence = world.node("n1").await;
     world.node("n2").await;
     let mut web = deployment("web", 4);
+    // Held, so that what left can be looked at.
+    web["spec"]["template"]["metadata"]["finalizers"] = json!(["example.com/hold"]);
     web["spec"]["template"]["spec"]["tolerations"] = json!([
         {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 1}]);
     world.create::<Deployment>(web).await;

@@ -10,7 +10,11 @@ use super::world::{World, deployment};
 
 fn n_ready(slices: &[EndpointSlice]) -> usize {
     let ours = slices.iter().filter(|slice| {
-        slice.metadata.labels.as_ref().is_some_and(|labels| labels.get("kubernetes.io/service-name").is_some_and(|name| name == "web"))
+        slice
+            .metadata
+            .labels
+            .as_ref()
+            .is_some_and(|labels| labels.get("kubernetes.io/service-name").is_some_and(|name| name == "web"))
     });
     let endpoints = ours.flat_map(|slice| slice.endpoints.iter().flatten());
     endpoints.filter(|endpoint| endpoint.conditions.as_ref().is_some_and(|c| c.ready == Some(true))).count()

@@ -35,7 +35,8 @@ async fn a_deployment_comes_up_scales_rolls_and_is_undone() {
     world.create::<Deployment>(deployment("web", 4)).await;
     world.until("4 available pods", |all: &[Deployment]| is_complete(all, 4)).await;
     let pods: Vec<Pod> = world.list().await;
-    let on = |node: &str| pods.iter().filter(|pod| pod.spec.as_ref().unwrap().node_name.as_deref() == Some(node)).count();
+    let on =
+        |node: &str| pods.iter().filter(|pod| pod.spec.as_ref().unwrap().node_name.as_deref() == Some(node)).count();
     assert_eq!((on("n1"), on("n2")), (2, 2), "replicas are spread");
     assert!(world.event("Scheduled").await.starts_with("Successfully assigned default/web-"));
     let set = world.list::<ReplicaSet>().await.remove(0);
@@ -45,11 +46,24 @@ async fn a_deployment_comes_up_scales_rolls_and_is_undone() {
     world.until("2 pods", |pods: &[Pod]| pods.len() == 2).await;
 
     patch(&world, image("i:2")).await;
-    world.until("the second revision", |all: &[Deployment]| is_complete(all, 2) && all[0].annotations()["deployment.kubernetes.io/revision"] == "2").await;
-    world.until("only new pods", |pods: &[Pod]| pods.len() == 2 && pods.iter().all(|p| p.spec.as_ref().unwrap().containers[0].image.as_deref() == Some("i:2"))).await;
+    world
+        .until("the second revision", |all: &[Deployment]| {
+            is_complete(all, 2) && all[0].annotations()["deployment.kubernetes.io/revision"] == "2"
+        })
+        .await;
+    world
+        .until("only new pods", |pods: &[Pod]| {
+            pods.len() == 2
+                && pods.iter().all(|p| p.spec.as_ref().unwrap().containers[0].image.as_deref() == Some("i:2"))
+        })
+        .await;
 
     patch(&world, image("i:1")).await;
-    world.until("the third revision", |all: &[Deployment]| is_complete(all, 2) && all[0].annotations()["deployment.kubernetes.io/revision"] == "3").await;
+    world
+        .until("the third revision", |all: &[Deployment]| {
+            is_complete(all, 2) && all[0].annotations()["deployment.kubernetes.io/revision"] == "3"
+        })
+        .await;
     assert_eq!(world.list::<ReplicaSet>().await.len(), 2, "the first set came back");
     world.end().await;
 }
@@ -68,7 +82,11 @@ async fn a_pod_that_is_deleted_is_replaced_and_one_that_fits_is_adopted() {
     let orphan = json!({"metadata": {"name": "orphan", "labels": labels}, "spec": {"containers": [{"name": "c", "image": "i:1"}]}});
     world.create::<Pod>(orphan).await;
     let api: Api<ReplicaSet> = world.api();
-    world.until("no pod too many", |pods: &[Pod]| pods.len() == 2 && pods.iter().all(|pod| !pod.owner_references().is_empty())).await;
+    world
+        .until("no pod too many", |pods: &[Pod]| {
+            pods.len() == 2 && pods.iter().all(|pod| !pod.owner_references().is_empty())
+        })
+        .await;
     assert_eq!(api.get(&set.name_any()).await.unwrap().spec.replicas, Some(2));
     world.end().await;
 }

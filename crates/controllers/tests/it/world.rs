@@ -44,7 +44,8 @@ impl World {
             Ok(())
         });
         let accounts: Api<ServiceAccount> = Api::default_namespaced(server.admin());
-        wait_for("the default account", async || accounts.get("default").await.map_err(|error| error.to_string())).await;
+        wait_for("the default account", async || accounts.get("default").await.map_err(|error| error.to_string()))
+            .await;
         Self { client: server.admin(), scope, _server: server }
     }
 
@@ -88,7 +89,11 @@ impl World {
 
     pub(crate) async fn create<K>(&self, object: Value) -> K
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Serialize + std::fmt::Debug,
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + Serialize
+            + std::fmt::Debug,
     {
         let object: K = serde_json::from_value(object).unwrap();
         self.api().create(&PostParams::default(), &object).await.unwrap()

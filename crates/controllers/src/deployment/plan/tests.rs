@@ -120,7 +120,12 @@ impl World {
     fn reason(&self, condition_type: &str) -> String {
         let conditions = self.deployment.status.as_ref().unwrap().conditions.clone().unwrap();
         let condition = conditions.iter().find(|condition| condition.type_.as_deref() == Some(condition_type)).unwrap();
-        format!("{} {}: {}", condition.status.as_ref().unwrap(), condition.reason.as_ref().unwrap(), condition.message.as_ref().unwrap())
+        format!(
+            "{} {}: {}",
+            condition.status.as_ref().unwrap(),
+            condition.reason.as_ref().unwrap(),
+            condition.message.as_ref().unwrap()
+        )
     }
 
     fn n_serving(&self) -> i32 {
@@ -224,7 +229,10 @@ fn the_first_step_creates_the_set_at_its_size() {
 fn a_rollout_completes_and_says_so() {
     let mut world = World::rolling(3, json!("25%"), json!("25%"));
     world.step();
-    assert_eq!(world.reason("Available"), "False MinimumReplicasUnavailable: Deployment does not have minimum availability.");
+    assert_eq!(
+        world.reason("Available"),
+        "False MinimumReplicasUnavailable: Deployment does not have minimum availability."
+    );
     world.settle();
     assert_eq!(world.sizes(), [3]);
     let set = world.sets.keys().next().unwrap().clone();
@@ -360,7 +368,8 @@ fn recreate_waits_until_old_pods_are_gone() {
 fn a_refused_pod_is_the_deployments_failure_too() {
     let mut world = World::rolling(2, json!(1), json!(0));
     world.step();
-    let failure = json!([{"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "no quota"}]);
+    let failure =
+        json!([{"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "no quota"}]);
     world.sets.values_mut().next().unwrap().status.as_mut().unwrap().conditions =
         serde_json::from_value(failure).unwrap();
     world.step();

@@ -30,9 +30,8 @@ fn pod(name: &str, ip: &str, node: &str, is_ready: bool, port: i32) -> Arc<Pod> 
 }
 
 fn node(name: &str) -> Option<Arc<Node>> {
-    (name == "n1").then(|| {
-        Arc::new(serde_json::from_value(json!({"metadata": {"name": "n1", "labels": {ZONE: "z1"}}})).unwrap())
-    })
+    (name == "n1")
+        .then(|| Arc::new(serde_json::from_value(json!({"metadata": {"name": "n1", "labels": {ZONE: "z1"}}})).unwrap()))
 }
 
 fn planned(service: &Service, pods: &[Arc<Pod>], slices: Vec<EndpointSlice>) -> Plan {

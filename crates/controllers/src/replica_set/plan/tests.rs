@@ -108,11 +108,7 @@ fn the_much_younger_and_the_restarted_go_before_the_settled() {
     };
     let restarted = json!({"status": {"containerStatuses": [
         {"name": "c", "image": "", "imageID": "", "ready": true, "restartCount": 9}]}});
-    let pods = [
-        pod("old", "n1", ready_at(100)),
-        pod("new", "n1", ready_at(999_990)),
-        pod("shaky", "n1", restarted),
-    ];
+    let pods = [pod("old", "n1", ready_at(100)), pod("new", "n1", ready_at(999_990)), pod("shaky", "n1", restarted)];
     assert_eq!(deleted(0, &pods), ["new", "shaky", "old"]);
 }
 
@@ -168,12 +164,8 @@ fn the_status_counts_pods() {
     set.spec.min_ready_seconds = Some(10);
     let ending = json!({"metadata": {"deletionTimestamp": "1970-01-01T00:02:00Z"}});
     let relabelled = json!({"metadata": {"labels": {"app": "other"}}});
-    let pods = [
-        pod("a", "n1", json!({})),
-        pod("b", "n1", not_ready()),
-        pod("c", "n1", relabelled),
-        pod("d", "n1", ending),
-    ];
+    let pods =
+        [pod("a", "n1", json!({})), pod("b", "n1", not_ready()), pod("c", "n1", relabelled), pod("d", "n1", ending)];
     let view = View { set: &set, owned: &pods, related: Vec::new(), now: at(105) };
     let counted = status::status(&view, None).unwrap();
     insta::assert_snapshot!(serde_json::to_string(&counted).unwrap(), @r#"{"fullyLabeledReplicas":2,"observedGeneration":3,"readyReplicas":2,"replicas":3,"terminatingReplicas":1}"#);
@@ -191,7 +183,8 @@ fn the_status_counts_pods() {
 #[test]
 fn a_failure_becomes_a_condition_and_goes_again() {
     let mut set = set(3);
-    let source = kube::Error::Api(kube::core::Status::failure("pods \"web-x\" is forbidden: quota", "Forbidden").boxed());
+    let source =
+        kube::Error::Api(kube::core::Status::failure("pods \"web-x\" is forbidden: quota", "Forbidden").boxed());
     let error = crate::Error::at("create a pod of", coracle_client::Key::new("default", "web"))(source);
     let failure = status::Failure { reason: "FailedCreate", error };
     let view = View { set: &set, owned: &[], related: Vec::new(), now: at(105) };
