@@ -96,5 +96,7 @@ fn claims(state: &State, token: &str, audiences: &[&str]) -> Option<Claims> {
 async fn lives(state: &State, plural: &str, namespace: &str, reference: &Reference) -> Result<bool, Status> {
     let kind = state.resource("", "v1", plural);
     let found = state.object(&kind, namespace, &reference.name).await?;
-    Ok(found.is_some_and(|object| uid_of(&object) == reference.uid && object["metadata"]["deletionTimestamp"] == json!(null)))
+    Ok(found.is_some_and(|object| {
+        uid_of(&object) == reference.uid && object["metadata"]["deletionTimestamp"] == json!(null)
+    }))
 }

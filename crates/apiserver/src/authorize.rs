@@ -21,9 +21,13 @@ pub(crate) enum Decision {
     /// Nothing allows it. Says why, where there is more to say.
     NoOpinion(String),
     /// Allowed when a pod on this node needs the object.
-    IfNodeNeeds { node: String },
+    IfNodeNeeds {
+        node: String,
+    },
     /// Allowed when the pod that is named runs on this node.
-    IfPodOnNode { node: String },
+    IfPodOnNode {
+        node: String,
+    },
 }
 
 /// Lets `user` pass, or says in upstream's words why not.

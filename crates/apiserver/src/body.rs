@@ -71,7 +71,9 @@ pub(crate) fn object(
             let lines = decoded.strict.iter().flat_map(|text| warnings(text));
             Ok((decoded.value, lines.collect()))
         }
-        (FieldValidation::Strict | FieldValidation::Warn | FieldValidation::Ignore, _) => Ok((decoded.value, Vec::new())),
+        (FieldValidation::Strict | FieldValidation::Warn | FieldValidation::Ignore, _) => {
+            Ok((decoded.value, Vec::new()))
+        }
     }
 }
 
@@ -100,7 +102,9 @@ fn check_kind(decoded: &Decoded, api_version: &str, expected: &Expected<'_>) -> 
         let group = found_version.rsplit_once('/').map_or("", |(group, _)| group);
         format!("converting ({group}.{found_kind}) to ({}.{kind}): unknown conversion", expected.group)
     } else {
-        format!("no kind {found_kind:?} is registered for version {found_version:?} in scheme \"pkg/runtime/scheme.go:111\"")
+        format!(
+            "no kind {found_kind:?} is registered for version {found_version:?} in scheme \"pkg/runtime/scheme.go:111\""
+        )
     };
     Err(Status::bad_request(format!("{found_kind} in version {short:?} cannot be handled as a {kind}: {why}")))
 }

@@ -40,9 +40,8 @@ impl Continuation {
     }
 
     pub(crate) fn decode(token: &str) -> Result<Self, Status> {
-        let invalid = |why: &str| {
-            Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"))
-        };
+        let invalid =
+            |why: &str| Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
         let bytes = ENGINE.decode(token).map_err(|error| {
             let at = match error {
                 base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => at,

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use coracle_api::identity::{MASTERS, User};
 use coracle_api::status::{Attributes, Status};
 use http::request::Parts;
-use http::{Method, Request, StatusCode};
+use http::{Method, Request};
 use tower::ServiceExt;
 
 use crate::handler::Reply;
@@ -20,10 +20,10 @@ pub(crate) fn owns(path: &str) -> bool {
 
 /// Passes a request on to the registry.
 pub(crate) async fn serve(state: &Arc<State>, user: &User, parts: Parts, body: Body) -> Result<Reply, Status> {
-    let Some(registry) = &state.registry else { return Err(Status::path_not_found()) };
     check(user, &parts.method, parts.uri.path())?;
+    let Some(registry) = &state.registry else { return Err(Status::path_not_found()) };
     let answered = registry.clone().oneshot(Request::from_parts(parts, body)).await;
-    let response: Response = answered.unwrap_or_else(|_: std::convert::Infallible| StatusCode::OK.into_response());
+    let response: Response = answered.unwrap_or_else(|error: std::convert::Infallible| match error {});
     Ok(Reply::Response(Box::new(response)))
 }
 

@@ -166,7 +166,8 @@ async fn matching(
     // Without a limit the whole is read at once: nothing changes in between, and nothing is compacted away.
     let scan = limit.map(|_| SCAN);
     loop {
-        let list = state.store.list(&selection.prefix, StoreList { revision, after: after.take(), limit: scan }).await?;
+        let list =
+            state.store.list(&selection.prefix, StoreList { revision, after: after.take(), limit: scan }).await?;
         (page.revision, revision) = (list.revision, Some(list.revision));
         let n_items = list.items.len();
         let mut last = None;

@@ -60,10 +60,7 @@ impl ListOptions {
                 forbid("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided");
             }
             if mode == "Exact" && self.resource_version == "0" {
-                forbid(
-                    "resourceVersionMatch",
-                    "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
-                );
+                forbid("resourceVersionMatch", "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
             }
         }
         if self.send_initial_events.is_some() {

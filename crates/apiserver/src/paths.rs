@@ -23,7 +23,16 @@ pub(crate) use schemas::Schemas;
 
 /// Paths that are always there.
 const PATHS: [&str; 10] = [
-    "/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version",
+    "/api",
+    "/apis",
+    "/healthz",
+    "/livez",
+    "/metrics",
+    "/openapi/v2",
+    "/openapi/v3",
+    "/openid/v1/jwks",
+    "/readyz",
+    "/version",
 ];
 
 /// Answers a request whose path names no resource.

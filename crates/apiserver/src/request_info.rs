@@ -151,15 +151,11 @@ mod tests {
             "/apis/apps/v1/namespaces/a/deployments/d/scale",
             ["patch", "apps", "v1", "a", "deployments", "d", "scale"],
         );
-        check(Method::DELETE, "/apis/apps/v1/namespaces/a/deployments", [
-            "deletecollection",
-            "apps",
-            "v1",
-            "a",
-            "deployments",
-            "",
-            "",
-        ]);
+        check(
+            Method::DELETE,
+            "/apis/apps/v1/namespaces/a/deployments",
+            ["deletecollection", "apps", "v1", "a", "deployments", "", ""],
+        );
         check(Method::GET, "/api/v1/watch/namespaces/a/pods", ["watch", "", "v1", "a", "pods", "", ""]);
         check(Method::GET, "/api/v1/nodes/n%3A1", ["get", "", "v1", "", "nodes", "n:1", ""]);
     }

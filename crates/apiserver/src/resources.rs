@@ -187,7 +187,8 @@ impl Catalog {
         };
         let rows = kinds.iter().filter_map(|kind| Resource::new(served(kind), storage_layout(kind)).map(Arc::new));
         let rows: Vec<Arc<Resource>> = rows.collect();
-        let by_path = |row: &Arc<Resource>| (path(&row.kind.group, &row.kind.version, &row.kind.plural), Arc::clone(row));
+        let by_path =
+            |row: &Arc<Resource>| (path(&row.kind.group, &row.kind.version, &row.kind.plural), Arc::clone(row));
         Self(ArcSwap::from_pointee(Table {
             by_path: rows.iter().map(by_path).collect(),
             kinds: rows.iter().map(|row| Arc::clone(&row.kind)).collect(),

@@ -95,7 +95,11 @@ async fn connection(
         }
     });
     let mut builder = Builder::new(tasks);
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head_timeout).max_buf_size(HEADER_BYTES_MAX * 4);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(HEADER_BYTES_MAX * 4);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -61,7 +61,13 @@ pub(crate) struct Claims {
 impl Claims {
     fn of(allocators: &Allocators) -> Self {
         let allocators = Some(allocators.clone());
-        Self { allocators, addresses: Vec::new(), ports: Vec::new(), left: (Vec::new(), Vec::new()), is_submitted: false }
+        Self {
+            allocators,
+            addresses: Vec::new(),
+            ports: Vec::new(),
+            left: (Vec::new(), Vec::new()),
+            is_submitted: false,
+        }
     }
 
     /// The write is handed to the store. From now on only its outcome gives anything back: a client that goes away
@@ -91,12 +97,18 @@ impl Drop for Claims {
     }
 }
 
+/// Keeps what an update of a Service leaves out and still needs. It runs before the update is checked.
+pub(crate) fn inherit(resource: &Resource, object: &mut Value, old: &Value) {
+    if resource.special == Special::Service {
+        wishes::inherit(object, old);
+    }
+}
+
 /// Gives a Service the addresses and ports that it needs, and writes them into it.
 pub(crate) fn claim(write: &Write<'_>, object: &mut Value, old: Option<&Value>) -> Result<Claims, Status> {
     if write.resource.special != Special::Service {
         return Ok(Claims::default());
     }
-    wishes::inherit(object, old);
     wishes::families(object);
     let held = old.map(wishes::held).unwrap_or_default();
     let wishes = Wishes::of(object);

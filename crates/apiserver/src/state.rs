@@ -80,7 +80,12 @@ impl State {
     }
 
     /// What is stored for an object, if it exists.
-    pub(crate) async fn stored(&self, kind: &Resource, namespace: &str, name: &str) -> Result<Option<KeyValue>, Status> {
+    pub(crate) async fn stored(
+        &self,
+        kind: &Resource,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<KeyValue>, Status> {
         let key = kind.kind.key(namespace, name);
         Ok(self.store.get(&key).await.map_err(|error| store_failure(&error))?.1)
     }

@@ -59,9 +59,8 @@ pub(crate) async fn serve(state: &Arc<State>, call: &Call) -> Result<Reply, Stat
 /// A resource that is not served: of a version that is, or of none.
 fn unknown(state: &State, call: &Call) -> Result<Reply, Status> {
     let info = &call.info;
-    let is_version = |resource: &Arc<Resource>| {
-        resource.kind.group == info.group && resource.kind.version == info.version
-    };
+    let is_version =
+        |resource: &Arc<Resource>| resource.kind.group == info.group && resource.kind.version == info.version;
     if state.catalog.all().iter().any(is_version) {
         return Err(Status::path_not_found());
     }
@@ -318,7 +317,9 @@ fn delete_body(bytes: &[u8], media: Media, message: &schema::Message) -> Result<
         kind => {
             let version = text("apiVersion");
             let scheme = "pkg/runtime/scheme.go:111";
-            Err(Status::bad_request(format!("no kind {kind:?} is registered for version {version:?} in scheme {scheme:?}")))
+            Err(Status::bad_request(format!(
+                "no kind {kind:?} is registered for version {version:?} in scheme {scheme:?}"
+            )))
         }
     }
 }

@@ -101,9 +101,7 @@ async fn start(state: &State, options: &ListOptions, version: Version) -> Result
 
 fn timeout(state: &State, options: &ListOptions) -> Duration {
     match options.timeout_seconds.and_then(|seconds| u64::try_from(seconds).ok()) {
-        None | Some(0) => {
-            state.config.limits.watch_timeout.mul_f64(rand::rng().random_range(1.0..2.0))
-        }
+        None | Some(0) => state.config.limits.watch_timeout.mul_f64(rand::rng().random_range(1.0..2.0)),
         Some(seconds) => Duration::from_secs(seconds),
     }
 }

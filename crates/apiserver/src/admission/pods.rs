@@ -13,7 +13,8 @@ const TOKEN_SECONDS: u32 = 3607;
 const TOLERATION_SECONDS: u32 = 300;
 const TOLERATED: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
 const MIRROR: &str = "kubernetes.io/config.mirror";
-const CRITICAL: [(&str, i64); 2] = [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)];
+const CRITICAL: [(&str, i64); 2] =
+    [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)];
 
 /// Completes a new pod.
 pub(super) async fn complete(write: &Write<'_>, pod: &mut Value) -> Result<(), Status> {

@@ -74,7 +74,16 @@ const BINDINGS: &[Binding] = &[
             Rule::Resources {
                 verbs: READ,
                 groups: &["", "discovery.k8s.io", "networking.k8s.io"],
-                resources: &["services", "endpoints", "endpointslices", "nodes", "namespaces", "pods", "networkpolicies", "servicecidrs"],
+                resources: &[
+                    "services",
+                    "endpoints",
+                    "endpointslices",
+                    "nodes",
+                    "namespaces",
+                    "pods",
+                    "networkpolicies",
+                    "servicecidrs",
+                ],
             },
         ],
     },

@@ -30,7 +30,8 @@ pub(super) fn serve(state: &State, which: &str, check: &[&str], query: &Query) -
 }
 
 fn checks(state: &State, which: &str) -> Vec<Check> {
-    let mut checks = vec![Check { name: "ping", passes: true }, Check { name: "store", passes: state.store.revision() > 0 }];
+    let mut checks =
+        vec![Check { name: "ping", passes: true }, Check { name: "store", passes: state.store.revision() > 0 }];
     if which == "readyz" {
         checks.push(Check { name: "shutdown", passes: !state.token.is_cancelled() });
     }

@@ -1,10 +1,10 @@
 //! Creation of an object.
 
+use bytes::Bytes;
 use coracle_api::apply;
 use coracle_api::kind::name_of;
 use coracle_api::names::generated_name;
 use coracle_api::status::Status;
-use bytes::Bytes;
 use coracle_store::{Compare, KeyValue, Op, Txn, TxnOutcome};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -86,12 +86,7 @@ fn generate_name(object: &mut Value) {
     }
 }
 
-async fn commit(
-    write: &Write<'_>,
-    key: &str,
-    stored: Bytes,
-    namespace: Option<Compare>,
-) -> Result<TxnOutcome, Status> {
+async fn commit(write: &Write<'_>, key: &str, stored: Bytes, namespace: Option<Compare>) -> Result<TxnOutcome, Status> {
     let mut compare = vec![Compare { key: key.into(), mod_revision: 0 }];
     // Nothing is ever created in a namespace that went away meanwhile.
     compare.extend(namespace);

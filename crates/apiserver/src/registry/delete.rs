@@ -9,12 +9,12 @@ use serde_json::Value;
 
 use super::deletion::{DeleteOptions, Plan, plan};
 use super::{ATTEMPTS_MAX, Write, meta};
+use crate::admission;
 use crate::answer::Answer;
 use crate::list::{Page, Read, read};
 use crate::options::ListOptions;
 use crate::services;
 use crate::versions::store_failure;
-use crate::admission;
 
 /// What a deletion left behind.
 #[derive(Debug)]
@@ -52,9 +52,9 @@ async fn carry_out(
         Plan::Leave => Ok(Some(Deleted::Object { stored: kv.value, revision: kv.mod_revision })),
         Plan::Remove if options.dry_run => Ok(Some(gone(write, &object, kv.value, kv.mod_revision))),
         Plan::Remove => remove(write, &kv.key, kv.mod_revision, &object, kv.value.clone()).await,
-        Plan::Mark(marked) => Ok(mark(write, options, &kv, marked).await?.map(|(_, stored, revision)| {
-            Deleted::Object { stored, revision }
-        })),
+        Plan::Mark(marked) => Ok(mark(write, options, &kv, marked)
+            .await?
+            .map(|(_, stored, revision)| Deleted::Object { stored, revision })),
         Plan::MarkAndRemove(marked) => match mark(write, options, &kv, marked).await? {
             None => Ok(None),
             Some((object, stored, revision)) if options.dry_run => Ok(Some(gone(write, &object, stored, revision))),
@@ -73,7 +73,6 @@ async fn mark(
     kv: &KeyValue,
     marked: Value,
 ) -> Result<Option<(Value, Bytes, Revision)>, Status> {
-    
     let stored = write.resource.encode(&marked);
     if options.dry_run || stored == kv.value {
         return Ok(Some((marked, stored, kv.mod_revision)));

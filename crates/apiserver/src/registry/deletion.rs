@@ -45,7 +45,12 @@ pub(super) enum Plan {
 }
 
 /// Decides.
-pub(super) fn plan(resource: &Resource, object: &Value, options: &DeleteOptions, now: Timestamp) -> Result<Plan, Status> {
+pub(super) fn plan(
+    resource: &Resource,
+    object: &Value,
+    options: &DeleteOptions,
+    now: Timestamp,
+) -> Result<Plan, Status> {
     check(resource, object, options)?;
     if resource.special == Special::Namespace
         && let Some(plan) = plan_namespace(object, options, now)

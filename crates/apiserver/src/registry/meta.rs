@@ -63,7 +63,8 @@ pub(crate) fn keep(object: &mut Value, old: &Value) {
     if old["metadata"]["deletionTimestamp"].is_string() {
         copy(metadata, old, "deletionTimestamp");
     }
-    if old["metadata"]["deletionGracePeriodSeconds"].is_number() && !metadata.contains_key("deletionGracePeriodSeconds") {
+    if old["metadata"]["deletionGracePeriodSeconds"].is_number() && !metadata.contains_key("deletionGracePeriodSeconds")
+    {
         copy(metadata, old, "deletionGracePeriodSeconds");
     }
 }

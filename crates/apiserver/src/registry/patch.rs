@@ -7,8 +7,8 @@ use coracle_api::decode;
 use coracle_api::kind::{Part, name_of};
 use coracle_api::schema::Message;
 use coracle_api::status::Status;
-use coracle_api::validation::FieldError;
 use coracle_api::strategic::{self, PatchError};
+use coracle_api::validation::FieldError;
 use coracle_api::yaml;
 use serde_json::{Value, json};
 
@@ -72,8 +72,8 @@ impl Patch {
                 map(body, &bare).map(|(patch, duplicates)| Self::Strategic { patch, duplicates })
             }
             PatchType::Apply => {
-                let config = yaml::parse(body)
-                    .map_err(|error| Status::bad_request(format!("error decoding YAML: {error}")))?;
+                let config =
+                    yaml::parse(body).map_err(|error| Status::bad_request(format!("error decoding YAML: {error}")))?;
                 Ok(Self::Apply { config })
             }
         }
@@ -148,7 +148,8 @@ fn check_identity(write: &Write<'_>, object: &Value) -> Result<(), Status> {
     if expected == found {
         return Ok(());
     }
-    let why = format!("the API version in the data ({}) does not match the expected API version ({})", found.1, expected.1);
+    let why =
+        format!("the API version in the data ({}) does not match the expected API version ({})", found.1, expected.1);
     Err(Status::bad_request(why))
 }
 
@@ -156,7 +157,9 @@ async fn apply_config(write: &Write<'_>, config: &yaml::Document) -> Result<Writ
     check_config(write, &config.value)?;
     let warnings = match (write.options.field_validation, config.duplicates_error()) {
         (FieldValidation::Strict, Some(why)) => {
-            return Err(Status::bad_request(format!("error strict decoding YAML: error converting YAML to JSON: {why}")));
+            return Err(Status::bad_request(format!(
+                "error strict decoding YAML: error converting YAML to JSON: {why}"
+            )));
         }
         (FieldValidation::Warn, Some(_)) => config.duplicates.clone(),
         (FieldValidation::Strict | FieldValidation::Warn | FieldValidation::Ignore, _) => Vec::new(),

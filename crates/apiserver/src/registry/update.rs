@@ -110,6 +110,7 @@ async fn attempt(write: &Write<'_>, kv: &KeyValue, old: &Value, change: Change) 
     admission::mutate(write, &mut object, Some(old)).await?;
     meta::keep(&mut object, old);
     meta::metadata(&mut object).insert("resourceVersion".to_owned(), old["metadata"]["resourceVersion"].clone());
+    services::inherit(write.resource, &mut object, old);
     kind.prepare_update(&mut object, old, write.part);
     write.invalid(write.name, &kind.validate_update(&object, old, write.part))?;
     let mut claims = services::claim(write, &mut object, Some(old))?;

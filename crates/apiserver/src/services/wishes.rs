@@ -68,21 +68,33 @@ pub(super) fn held(service: &Value) -> (Vec<Ipv4Addr>, Vec<u16>) {
 }
 
 /// An update that leaves out what was allocated means to keep it, as long as the type still needs it.
-pub(super) fn inherit(service: &mut Value, old: Option<&Value>) {
-    let Some(old) = old else { return };
-    let (was, is) = (type_of(old).to_owned(), type_of(service).to_owned());
-    if was != "ExternalName" && is != "ExternalName" && text(&service["spec"]["clusterIP"]).is_empty() {
-        for field in ["clusterIP", "clusterIPs"] {
-            if let Some(value) = old["spec"].get(field) {
-                service["spec"][field] = value.clone();
-            }
+pub(super) fn inherit(service: &mut Value, old: &Value) {
+    let has_address = |service: &Value| type_of(service) != "ExternalName";
+    if has_address(old) && has_address(service) {
+        if text(&service["spec"]["clusterIP"]).is_empty() {
+            copy(service, old, &["clusterIP", "clusterIPs"]);
+        }
+        if service["spec"]["ipFamilies"].as_array().is_none_or(Vec::is_empty) {
+            copy(service, old, &["ipFamilies"]);
+        }
+        if text(&service["spec"]["ipFamilyPolicy"]).is_empty() {
+            copy(service, old, &["ipFamilyPolicy"]);
         }
     }
     if wants_node_ports(old) && wants_node_ports(service) {
         inherit_ports(service, old);
     }
-    if wants_health_port(old) && wants_health_port(service) && number(&service["spec"]["healthCheckNodePort"]).is_none() {
+    if wants_health_port(old) && wants_health_port(service) && number(&service["spec"]["healthCheckNodePort"]).is_none()
+    {
         service["spec"]["healthCheckNodePort"] = old["spec"]["healthCheckNodePort"].clone();
+    }
+}
+
+fn copy(service: &mut Value, old: &Value, fields: &[&str]) {
+    for field in fields {
+        if let Some(value) = old["spec"].get(field) {
+            service["spec"][*field] = value.clone();
+        }
     }
 }
 
@@ -179,7 +191,8 @@ mod tests {
     #[test]
     fn the_type_decides_what_is_needed() {
         let wishes = |spec: Value| Wishes::of(&json!({"spec": spec}));
-        let ports = json!([{"port": 80, "protocol": "TCP"}, {"port": 80, "protocol": "UDP"}, {"port": 81, "nodePort": 30001}]);
+        let ports =
+            json!([{"port": 80, "protocol": "TCP"}, {"port": 80, "protocol": "UDP"}, {"port": 81, "nodePort": 30001}]);
         let node_port = wishes(json!({"type": "NodePort", "ports": ports}));
         assert_eq!(node_port.ports, [Port::Any, Port::LikeBefore(0), Port::This(30001)]);
         assert_eq!(node_port.address, Address::Any);
@@ -196,10 +209,10 @@ mod tests {
         let old = json!({"spec": {"type": "NodePort", "clusterIP": "10.96.1.1", "clusterIPs": ["10.96.1.1"],
             "ports": [{"port": 80, "protocol": "TCP", "nodePort": 30001}]}});
         let mut new = json!({"spec": {"type": "NodePort", "ports": [{"port": 80, "protocol": "TCP"}]}});
-        inherit(&mut new, Some(&old));
+        inherit(&mut new, &old);
         assert_eq!(new, old);
         let mut plain = json!({"spec": {"type": "ClusterIP", "ports": [{"port": 80, "protocol": "TCP"}]}});
-        inherit(&mut plain, Some(&old));
+        inherit(&mut plain, &old);
         assert_eq!(held(&plain), (vec!["10.96.1.1".parse().unwrap()], vec![]));
     }
 

@@ -49,9 +49,10 @@ pub(super) async fn serve(state: &Arc<State>, call: &Call) -> Result<Reply, Stat
 }
 
 async fn ask(state: &State, node: &str, path: &str) -> Result<axum::response::Response, Status> {
-    let road = state.kubelets.get(node).ok_or_else(|| {
-        Status::internal(&format!("Get \"https://{node}{path}\": the node cannot be reached"))
-    })?;
+    let road = state
+        .kubelets
+        .get(node)
+        .ok_or_else(|| Status::internal(&format!("Get \"https://{node}{path}\": the node cannot be reached")))?;
     let uri: Uri = path.parse().map_err(|_| Status::bad_request("the log's path cannot be asked for"))?;
     let mut request = Request::new(Body::empty());
     *request.method_mut() = Method::GET;
@@ -91,7 +92,8 @@ fn container(pod: &Value, asked: &str) -> Result<String, Status> {
         (Some(chosen), several) if several.contains(&chosen) => Ok(chosen.to_owned()),
         (_, [only]) => Ok((*only).to_owned()),
         (_, several) => {
-            let mut why = format!("a container name must be specified for pod {name}, choose one of: [{}]", several.join(" "));
+            let mut why =
+                format!("a container name must be specified for pod {name}, choose one of: [{}]", several.join(" "));
             let init = names("initContainers");
             if !init.is_empty() {
                 why.push_str(&format!(" or one of the init containers: [{}]", init.join(" ")));

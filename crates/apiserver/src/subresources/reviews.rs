@@ -8,8 +8,8 @@ use coracle_api::status::{Attributes, Status};
 use serde_json::{Map, Value, json};
 
 use crate::answer::Answer;
-use crate::authorize;
 use crate::authenticate;
+use crate::authorize;
 use crate::body::{self, Expected};
 use crate::handler::{Call, Reply};
 use crate::options::{Write as WriteKind, WriteOptions};

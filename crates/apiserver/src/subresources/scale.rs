@@ -39,7 +39,8 @@ pub(super) async fn serve(
             check_name(&scale, &call.info.name)?;
             let written = write(state, resource, call, &options, |_| {
                 Ok(Scaled { scale: scale.clone(), is_owned: false, warnings: Vec::new() })
-            }).await?;
+            })
+            .await?;
             Ok(answer(resource, &written).with_warnings(warnings).into())
         }
         "patch" => {
@@ -145,7 +146,8 @@ fn of_object(object: &Value) -> Value {
             metadata.insert(field.to_owned(), value.clone());
         }
     }
-    let mut scale = json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": {}, "status": {}});
+    let mut scale =
+        json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": {}, "status": {}});
     let count = |value: &Value| value.as_i64().unwrap_or(0);
     if count(&object["spec"]["replicas"]) != 0 {
         scale["spec"]["replicas"] = object["spec"]["replicas"].clone();

@@ -75,7 +75,9 @@ mod tests {
             "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"Odd\": supported values: \
              \"Foreground\", \"Background\", \"Orphan\", \"nil\""
         );
-        assert!(message(json!({"propagationPolicy": "Orphan", "orphanDependents": true})).contains("cannot be both set"));
+        assert!(
+            message(json!({"propagationPolicy": "Orphan", "orphanDependents": true})).contains("cannot be both set")
+        );
         assert!(of_query(&Query::parse("gracePeriodSeconds=soon")).is_err());
     }
 }

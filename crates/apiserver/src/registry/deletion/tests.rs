@@ -81,7 +81,8 @@ fn finalizers_hold_an_object_and_propagation_adds_its_own() {
 
 #[test]
 fn a_namespace_waits_for_its_finalizer() {
-    let namespace = json!({"metadata": {"name": "n"}, "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}});
+    let namespace =
+        json!({"metadata": {"name": "n"}, "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}});
     let Plan::Mark(marked) = decide("namespaces", &namespace, &DeleteOptions::default()) else { panic!("not marked") };
     assert_eq!(marked["status"]["phase"], "Terminating");
     assert_eq!(decide("namespaces", &marked, &DeleteOptions::default()), Plan::Leave);

@@ -1,0 +1,16 @@
+//! The API server as its clients see it: over its real router, with a store in memory.
+
+mod it {
+    pub(crate) mod cluster;
+    mod deletion;
+    mod https;
+    mod identity;
+    mod limits;
+    mod lists;
+    mod namespaces;
+    mod patches;
+    mod pods;
+    mod services;
+    mod watches;
+    mod writes;
+}

@@ -1,0 +1,80 @@
+//! Patches of all types, and applies of several managers.
+
+use serde_json::json;
+
+use super::cluster::Cluster;
+
+const MAP: &str = "/api/v1/namespaces/default/configmaps/a";
+
+#[tokio::test]
+async fn each_type_of_patch_changes_the_object() {
+    let cluster = Cluster::start().await;
+    cluster.config_map("a", json!({})).await;
+    let (_, object) =
+        cluster.patch(MAP, "json-patch+json", json!([{"op": "add", "path": "/data/b", "value": "2"}])).await;
+    assert_eq!(object["data"], json!({"a": "1", "b": "2"}));
+    let (_, object) = cluster.patch(MAP, "merge-patch+json", json!({"data": {"a": null}})).await;
+    assert_eq!(object["data"], json!({"b": "2"}));
+    let (_, object) = cluster.patch(MAP, "strategic-merge-patch+json", json!({"data": {"c": "3"}})).await;
+    assert_eq!(object["data"], json!({"b": "2", "c": "3"}));
+    let (code, status) = cluster.patch(MAP, "json", json!({})).await;
+    assert_eq!((code, &status["message"]), (415, &json!("415: Unsupported Media Type")));
+}
+
+#[tokio::test]
+async fn applies_conflict_with_each_other_unless_they_are_forced() {
+    let cluster = Cluster::start().await;
+    let config =
+        |value: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"a": value}});
+    let apply = async |manager: &str, value: &str| {
+        cluster.patch(&format!("{MAP}?fieldManager={manager}"), "apply-patch+yaml", config(value)).await
+    };
+    assert_eq!(apply("one", "1").await.0, 201);
+    let (code, conflict) = apply("two", "2").await;
+    assert_eq!((code, &conflict["details"]["causes"][0]["field"]), (409, &json!(".data.a")));
+    let (code, forced) = apply("two&force=true", "2").await;
+    assert_eq!((code, &forced["data"]["a"]), (200, &json!("2")));
+    let (code, status) = cluster.patch(MAP, "apply-patch+yaml", config("3")).await;
+    assert_eq!(code, 422);
+    assert!(status["message"].as_str().unwrap().contains("fieldManager: Required value"));
+}
+
+#[tokio::test]
+async fn what_is_no_longer_applied_is_removed() {
+    let cluster = Cluster::start().await;
+    let apply = async |data: serde_json::Value| {
+        let config = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": data});
+        cluster.patch(&format!("{MAP}?fieldManager=one"), "apply-patch+yaml", config).await.1
+    };
+    apply(json!({"a": "1", "b": "2"})).await;
+    assert_eq!(apply(json!({"b": "2"})).await["data"], json!({"b": "2"}));
+}
+
+#[tokio::test]
+async fn a_scale_is_read_and_written_in_place_of_its_object() {
+    let cluster = Cluster::start().await;
+    let base = "/apis/apps/v1/namespaces/default/deployments";
+    let deployment = json!({"metadata": {"name": "d"}, "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "d"}},
+        "template": {"metadata": {"labels": {"app": "d"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}});
+    let (code, created) = cluster.post(base, deployment).await;
+    assert_eq!(code, 201, "{created}");
+    let (code, scale) =
+        cluster.patch(&format!("{base}/d/scale"), "merge-patch+json", json!({"spec": {"replicas": 3}})).await;
+    assert_eq!((code, &scale["kind"], &scale["spec"]["replicas"]), (200, &json!("Scale"), &json!(3)));
+    assert_eq!(scale["status"]["selector"], "app=d");
+    let (_, deployment) = cluster.get(&format!("{base}/d")).await;
+    assert_eq!((&deployment["spec"]["replicas"], &deployment["metadata"]["generation"]), (&json!(3), &json!(2)));
+    let entries = deployment["metadata"]["managedFields"].as_array().unwrap();
+    assert!(entries.iter().any(|entry| entry["subresource"] == "scale"), "{entries:?}");
+}
+
+#[tokio::test]
+async fn status_and_spec_are_written_apart() {
+    let cluster = Cluster::start().await;
+    cluster.post("/api/v1/nodes", json!({"metadata": {"name": "n1"}})).await;
+    let both = json!({"spec": {"unschedulable": true}, "status": {"phase": "Running"}});
+    let (_, node) = cluster.patch("/api/v1/nodes/n1/status", "merge-patch+json", both.clone()).await;
+    assert_eq!((node["spec"].get("unschedulable"), &node["status"]["phase"]), (None, &json!("Running")));
+    let (_, node) = cluster.patch("/api/v1/nodes/n1", "merge-patch+json", both).await;
+    assert_eq!(node["spec"]["unschedulable"], true);
+}
