@@ -57,7 +57,12 @@ async fn pods_leave_a_node_that_fell_silent() {
         {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 1}]);
     world.create::<Deployment>(web).await;
     let node_of = |pod: &Pod| pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_default();
-    world.until("pods on both", |pods: &[Pod]| pods.iter().filter(|pod| node_of(pod) == "n1").count() == 2).await;
+    let is_ready = |pod: &Pod| {
+        let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+        conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    };
+    let runs_on_n1 = |pod: &&Pod| node_of(pod) == "n1" && is_ready(pod);
+    world.until("ready pods on both", |pods: &[Pod]| pods.iter().filter(runs_on_n1).count() == 2).await;
     silence.cancel();
     let unreachable = ["node.kubernetes.io/unreachable:NoSchedule", "node.kubernetes.io/unreachable:NoExecute"];
     until_node(&world, "n1", |node| taints(node) == unreachable).await;
@@ -70,7 +75,8 @@ async fn pods_leave_a_node_that_fell_silent() {
         .await;
     let left = pods.iter().find(|pod| node_of(pod) == "n1").unwrap();
     let conditions = left.status.as_ref().unwrap().conditions.as_ref().unwrap();
-    let target = conditions.iter().find(|condition| condition.type_ == "DisruptionTarget").unwrap();
+    let target = conditions.iter().find(|condition| condition.type_ == "DisruptionTarget");
+    let target = target.unwrap_or_else(|| panic!("{left:#?}"));
     assert_eq!(target.reason.as_deref(), Some("DeletionByTaintManager"));
     let ready = conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
     assert_eq!(ready.status, "False", "services do not lead to {}", left.name_any());

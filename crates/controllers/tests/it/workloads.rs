@@ -91,10 +91,17 @@ async fn a_pod_that_is_deleted_is_replaced_and_one_that_fits_is_adopted() {
     world.end().await;
 }
 
+fn big_of(pods: &[Pod]) -> &Pod {
+    pods.iter().find(|pod| pod.name_any() == "big").unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_that_fits_nowhere_is_told_why() {
     let mut world = World::start().await;
     world.node("n1").await;
+    // The first pod is bound: the scheduler knows the node.
+    world.create::<Deployment>(deployment("web", 1)).await;
+    world.until("1 available pod", |all: &[Deployment]| is_complete(all, 1)).await;
     let big = json!({"metadata": {"name": "big"}, "spec": {"containers": [
         {"name": "c", "image": "i:1", "resources": {"requests": {"cpu": "64"}}}]}});
     world.create::<Pod>(big).await;
@@ -102,11 +109,11 @@ async fn a_pod_that_fits_nowhere_is_told_why() {
         1 Preemption is not helpful for scheduling.";
     assert_eq!(world.event("FailedScheduling").await, text);
     let is_told = |pods: &[Pod]| {
-        let conditions = pods[0].status.as_ref().and_then(|status| status.conditions.as_ref());
+        let conditions = big_of(pods).status.as_ref().and_then(|status| status.conditions.as_ref());
         conditions.into_iter().flatten().any(|condition| condition.reason.as_deref() == Some("Unschedulable"))
     };
     let pods = world.until("the condition", is_told).await;
-    let conditions = pods[0].status.as_ref().unwrap().conditions.as_ref().unwrap();
+    let conditions = big_of(&pods).status.as_ref().unwrap().conditions.as_ref().unwrap();
     let scheduled = conditions.iter().find(|condition| condition.type_ == "PodScheduled").unwrap();
     assert_eq!((scheduled.status.as_str(), scheduled.message.as_deref()), ("False", Some(text)));
     world.end().await;
