@@ -90,9 +90,11 @@ async fn try_volumes(
         return Ok(None);
     };
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-    let objects = objects::fetch(&context.client, namespace, &volumes::references(spec)).await;
+    let references = volumes::references(spec);
+    let fetch = objects::fetch(&context.client, namespace, &references);
+    let (objects, given) = tokio::join!(fetch, tokens.give(&context.client, pod, spec));
     let objects = objects.map_err(|error| mount_failure("", &chain(&error)))?;
-    let (given, renewal) = tokens.give(&context.client, pod, spec).await?;
+    let (given, renewal) = given?;
     let facts = Facts {
         pod,
         pod_addresses: addresses,

@@ -8,11 +8,11 @@ use k8s_openapi::api::core::v1 as core;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::restart::{CRASH_BASE, CRASH_MAX};
+use super::restart::{CRASH_BASE, CRASH_MAX, CRASH_RESET};
 use super::*;
 
 const STEPS_MAX: usize = 400;
-const SEEDS: u64 = 2000;
+const SEEDS: u64 = 1000;
 
 /// What the world owes the machine an answer to.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +25,14 @@ enum Owed {
     Probe(usize, u32, ProbeKind),
 }
 
+/// A container's ends and restarts.
+#[derive(Default)]
+struct Crashes {
+    ended: Option<Timestamp>,
+    restarted: Option<Timestamp>,
+    delay: Duration,
+}
+
 struct World {
     rng: StdRng,
     now: Timestamp,
@@ -32,8 +40,7 @@ struct World {
     owed: Vec<Owed>,
     /// Containers that run, by index, with their attempt.
     alive: HashMap<usize, u32>,
-    /// When an instance ended last, and after how many instances.
-    ended: HashMap<usize, (Timestamp, u32)>,
+    crashes: HashMap<usize, Crashes>,
     deleted: bool,
 }
 
@@ -81,7 +88,7 @@ impl World {
         let mut rng = StdRng::seed_from_u64(seed);
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         let state = adopt(&random_pod(&mut rng), now);
-        Self { rng, now, state, owed: vec![], alive: HashMap::new(), ended: HashMap::new(), deleted: false }
+        Self { rng, now, state, owed: vec![], alive: HashMap::new(), crashes: HashMap::new(), deleted: false }
     }
 
     fn feed(&mut self, event: Event) {
@@ -104,11 +111,12 @@ impl World {
             Action::Prepare => self.owe(Owed::Prepare),
             Action::Pull { container } => {
                 self.is_idle(container);
+                self.back_off_is_kept(container);
                 self.owe(Owed::Pull(container));
             }
             Action::Start { container, attempt } => {
                 self.is_idle(container);
-                self.back_off_was_kept(container, attempt);
+                assert_eq!(attempt, self.state.cells[container].next_attempt());
                 self.owe(Owed::Start(container));
             }
             Action::RunHook { container, attempt, kind, .. } => self.owe(Owed::Hook(container, attempt, kind)),
@@ -139,19 +147,16 @@ impl World {
         assert!(!self.owed.contains(&Owed::Start(container)), "a container is never started twice");
     }
 
-    fn back_off_was_kept(&self, container: usize, attempt: u32) {
-        let Some((ended, n_instances)) = self.ended.get(&container) else { return };
-        let waited = Duration::try_from(self.now.duration_since(*ended)).unwrap();
-        assert_eq!(attempt, *n_instances);
-        // Only an instance that ran for long makes the next restart immediate again.
-        let expected = CRASH_BASE * (1 << n_instances.saturating_sub(2).min(10));
-        let ran_long = self.state.cells[container]
-            .last
-            .as_ref()
-            .and_then(|last| last.started_at)
-            .is_none_or(|started| ended.duration_since(started) > jiff::SignedDuration::from_secs(500));
-        let reset_before = self.state.cells[container].before.is_some() && waited < expected.min(CRASH_MAX);
-        assert!(*n_instances < 2 || ran_long || reset_before || waited >= expected.min(CRASH_MAX));
+    /// Between an end and the restart after it lies the delay that users know: none, 10 s, 20 s, up to 300 s.
+    fn back_off_is_kept(&mut self, container: usize) {
+        let crashes = self.crashes.entry(container).or_default();
+        let Some(ended) = crashes.ended.take() else { return };
+        if crashes.restarted.is_some_and(|restarted| ended.duration_since(restarted) > jiff_time(CRASH_RESET)) {
+            crashes.delay = Duration::ZERO;
+        }
+        assert!(self.now >= ended + crashes.delay, "container {container} restarts after {:?}", crashes.delay);
+        crashes.delay = (crashes.delay * 2).clamp(CRASH_BASE, CRASH_MAX);
+        crashes.restarted = Some(self.now);
     }
 
     fn pay(&mut self, idx: usize) {
@@ -172,7 +177,7 @@ impl World {
             }
             Owed::Exit(container, attempt) => {
                 assert_eq!(self.alive.remove(&container), Some(attempt));
-                self.ended.insert(container, (self.now, attempt + 1));
+                self.crashes.entry(container).or_default().ended = Some(self.now);
                 let started_at = self.state.cells[container].running_since();
                 let terminated = Terminated {
                     exit_code: i32::from(!ok),
@@ -238,6 +243,10 @@ impl World {
             }
         }
     }
+}
+
+fn jiff_time(duration: Duration) -> jiff::SignedDuration {
+    duration.try_into().unwrap()
 }
 
 #[test]

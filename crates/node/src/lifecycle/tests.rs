@@ -126,7 +126,7 @@ fn a_missing_config_key_is_named_and_tried_again() {
 #[test]
 fn a_changed_image_restarts_the_container() {
     let mut rig = Rig::new(pod(r#"{"containers":[{"name":"a","image":"x:1"}]}"#));
-    rig.to_running();
+    rig.bring_up();
     let plan = pod(r#"{"containers":[{"name":"a","image":"x:2"}]}"#);
     assert_eq!(rig.change(plan), ["Killing", "terminate a"]);
     assert_eq!(rig.exit("a", 0), ["pull a"]);

@@ -5,7 +5,7 @@ use crate::lifecycle::{Event, HookKind};
 
 fn rig(spec: &str) -> Rig {
     let mut rig = Rig::new(pod(spec));
-    rig.to_running();
+    rig.bring_up();
     rig
 }
 

@@ -6,7 +6,7 @@ use super::rig::{Rig, pod};
 fn a_readiness_gate_holds_back_the_pod_and_not_its_containers() {
     let spec = r#"{"readinessGates":[{"conditionType":"x/y"}],"containers":[{"name":"a"}]}"#;
     let mut rig = Rig::new(pod(spec));
-    rig.to_running();
+    rig.bring_up();
     assert_eq!(rig.condition("ContainersReady"), "True");
     assert_eq!(
         rig.condition("Ready"),
@@ -21,7 +21,7 @@ fn a_readiness_gate_holds_back_the_pod_and_not_its_containers() {
 #[test]
 fn a_condition_keeps_its_time_while_its_status_stays() {
     let mut rig = Rig::new(pod(r#"{"containers":[{"name":"a"},{"name":"b"}]}"#));
-    rig.to_running();
+    rig.bring_up();
     let before = rig.status().conditions.unwrap();
     rig.exit("a", 1);
     rig.pass(60);
@@ -40,7 +40,7 @@ fn a_condition_keeps_its_time_while_its_status_stays() {
 fn a_running_pods_status_is_complete() {
     let mut rig =
         Rig::new(pod(r#"{"containers":[{"name":"a","image":"hello:v1","resources":{"limits":{"memory":"64Mi"}}}]}"#));
-    rig.to_running();
+    rig.bring_up();
     let status = serde_json::to_value(rig.status()).unwrap();
     assert_eq!(
         status["containerStatuses"],

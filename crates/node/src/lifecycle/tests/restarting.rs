@@ -5,7 +5,7 @@ use crate::lifecycle::adopt;
 
 fn rig(policy: &str) -> Rig {
     let mut rig = Rig::new(pod(&format!(r#"{{"restartPolicy":"{policy}","containers":[{{"name":"a"}}]}}"#)));
-    rig.to_running();
+    rig.bring_up();
     rig
 }
 
@@ -64,7 +64,7 @@ fn sidecars_end_after_the_main_containers_in_reverse_order() {
         r#"{"restartPolicy":"Never","initContainers":[{"name":"s","restartPolicy":"Always"},{"name":"t","restartPolicy":"Always"}],
             "containers":[{"name":"a"}]}"#,
     ));
-    rig.to_running();
+    rig.bring_up();
     assert_eq!(rig.exit("s", 1), ["pull s"]);
     rig.run("s");
     assert_eq!(rig.exit("a", 0), ["Killing", "terminate t"]);

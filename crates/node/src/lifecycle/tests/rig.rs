@@ -27,7 +27,7 @@ impl Rig {
         Self { state: adopt(&pod, now), pod, now, began: now }
     }
 
-    pub(super) fn to_running(&mut self) {
+    pub(super) fn bring_up(&mut self) {
         self.tick();
         self.prepared();
         for planned in self.state.plan.clone().containers.iter() {
