@@ -13,6 +13,9 @@ use tracing::{debug, warn};
 use super::Context;
 use super::worker::Worker;
 
+/// Workers among which it is not worth looking for ended ones.
+const PRUNE_MIN: usize = 64;
+
 /// What the API says of a pod; `None` once it is gone.
 pub(super) type Desired = Option<Arc<Pod>>;
 
@@ -21,7 +24,7 @@ pub(crate) async fn dispatch(context: Arc<Context>, pods: Informer<Pod>, token: 
     let Some(()) = token.run_until_cancelled(pods.synced()).await else { return };
     remove_orphans(&context, &pods.list()).await;
     let mut changes = pods.subscribe();
-    let mut workers = Workers { context, by_uid: HashMap::new(), scope: Scope::child_of(&token) };
+    let mut workers = Workers { context, by_uid: HashMap::new(), prune_at: PRUNE_MIN, scope: Scope::child_of(&token) };
     while let Some(changed) = token.run_until_cancelled(changes.next()).await {
         for change in changed {
             workers.take_in(change);
@@ -36,12 +39,12 @@ pub(crate) async fn dispatch(context: Arc<Context>, pods: Informer<Pod>, token: 
 struct Workers {
     context: Arc<Context>,
     by_uid: HashMap<String, watch::Sender<Desired>>,
+    prune_at: usize,
     scope: Scope<Infallible>,
 }
 
 impl Workers {
     fn take_in(&mut self, change: Change<Pod>) {
-        self.by_uid.retain(|_, desired| !desired.is_closed());
         let old_uid = change.old.as_ref().and_then(|pod| pod.metadata.uid.clone());
         let new_uid = change.new.as_ref().and_then(|pod| pod.metadata.uid.clone());
         if let Some(uid) = old_uid.filter(|uid| new_uid.as_ref() != Some(uid))
@@ -50,7 +53,7 @@ impl Workers {
             worker.send_replace(None);
         }
         let (Some(pod), Some(uid)) = (change.new, new_uid) else { return };
-        match self.by_uid.get(&uid) {
+        match self.by_uid.get(&uid).filter(|worker| !worker.is_closed()) {
             Some(worker) => {
                 worker.send_replace(Some(pod));
             }
@@ -58,9 +61,18 @@ impl Workers {
         }
     }
 
+    /// Forgets workers that have ended, once they may be as many as those that have not.
+    fn prune(&mut self) {
+        if self.by_uid.len() >= self.prune_at {
+            self.by_uid.retain(|_, desired| !desired.is_closed());
+            self.prune_at = PRUNE_MIN.max(2 * self.by_uid.len());
+        }
+    }
+
     fn begin(&mut self, uid: String, pod: Arc<Pod>) {
         debug!(pod = %coracle_client::Key::of(&pod.metadata), "pod taken on");
         let (desired, updates) = watch::channel(Some(pod.clone()));
+        self.prune();
         self.by_uid.insert(uid, desired);
         let worker = Worker::new(self.context.clone(), pod);
         self.scope.spawn(|token| async move {

@@ -46,8 +46,15 @@ impl Pods {
     }
 
     /// Pods that take up room: all but those that have ended.
-    pub(crate) fn n_active(&self) -> usize {
+    fn n_active(&self) -> usize {
         self.0.read().values().filter(|handle| !handle.state.lock().is_finished()).count()
+    }
+
+    /// `None` when there is room for one more beside `max - 1` others; else how many there are.
+    pub(super) fn crowd(&self, max: usize) -> Option<usize> {
+        // The pods are looked at one by one only when there could be too many.
+        let may_be_full = self.0.read().len() >= max;
+        may_be_full.then(|| self.n_active()).filter(|n_active| *n_active >= max)
     }
 
     pub(super) fn insert(&self, handle: Arc<Handle>) {

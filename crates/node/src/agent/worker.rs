@@ -122,9 +122,10 @@ impl Worker {
     /// Takes the pod on, if there is room.
     fn admit(&mut self) {
         let is_over = self.handle.state.lock().ending.is_some();
-        let (n_active, max) = (self.context.pods.n_active(), self.context.config.max_pods as usize);
+        let max = self.context.config.max_pods as usize;
+        let crowd = self.context.pods.crowd(max).filter(|_| !is_over);
         self.context.pods.insert(self.handle.clone());
-        if !is_over && n_active >= max {
+        if let Some(n_active) = crowd {
             let message =
                 format!("Node didn't have enough resource: pods, requested: 1, used: {n_active}, capacity: {max}");
             self.feed(Event::Rejected { reason: "OutOfpods", message });

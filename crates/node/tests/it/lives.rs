@@ -232,3 +232,18 @@ async fn a_node_registers_itself_and_keeps_its_lease() {
     .await;
     node.stop().await;
 }
+
+#[tokio::test]
+async fn a_pod_beyond_the_nodes_room_is_rejected() {
+    let world = World::new().await;
+    world.image("spin:v1", guests::spins()).await;
+    let node = world.node_with_room("n1", 1).await;
+    world.pod("n1", "first", "spin:v1", json!({})).await;
+    world.until("first", "the start", is_running).await;
+    world.pod("n1", "second", "spin:v1", json!({})).await;
+    let status = world.until("second", "the rejection", |status| status["phase"] == "Failed").await;
+    assert_eq!(status["reason"], "OutOfpods");
+    world.delete("second", 30).await;
+    world.until_gone("second").await;
+    node.stop().await;
+}

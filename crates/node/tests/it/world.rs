@@ -59,10 +59,15 @@ impl World {
 
     /// Starts a node. The same name finds the same directory again.
     pub(super) async fn node(&self, name: &str) -> Running {
+        self.node_with_room(name, 110).await
+    }
+
+    pub(super) async fn node_with_room(&self, name: &str, max_pods: u32) -> Running {
         let token = CancellationToken::new();
         let config = Config {
             pod_cidrs: vec!["10.244.0.0/24".parse().unwrap()],
             drain: std::time::Duration::from_millis(100),
+            max_pods,
             ..Config::new(name, self.data_dir().join(name))
         };
         let client = self.api.client(User::node(name));
