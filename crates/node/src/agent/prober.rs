@@ -110,3 +110,6 @@ fn request(get: &HttpGet, to: SocketAddr) -> Result<http::Request<Empty<Bytes>>,
     }
     request.header("connection", "close").body(Empty::new()).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests;
