@@ -1,6 +1,7 @@
 //! OpenAPI documents, v3 per group and version and v2 for all, from kinds and the schema.
 
 mod definitions;
+pub mod gnostic;
 mod paths;
 
 use std::collections::BTreeMap;

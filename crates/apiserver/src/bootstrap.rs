@@ -1,7 +1,7 @@
 //! What every cluster begins with: its own namespaces, and the Service by which its workloads reach this server.
 
 use coracle_api::identity::User;
-use coracle_api::kind::Part;
+use coracle_api::kind::{Part, name_of};
 use coracle_api::status::Status;
 use coracle_store::{Txn, TxnOutcome};
 use jiff::Timestamp;
@@ -31,8 +31,11 @@ pub(crate) async fn run(state: &State) -> Result<(), Status> {
     keep(state, &state.resource("discovery.k8s.io", "v1", "endpointslices"), endpoint_slice(state)).await
 }
 
-/// Creates an object unless it exists.
+/// Creates an object unless it exists. What exists is left alone: its addresses are allocated already.
 async fn create(state: &State, resource: &Resource, namespace: &str, object: Value) -> Result<(), Status> {
+    if state.stored(resource, namespace, name_of(&object)).await?.is_some() {
+        return Ok(());
+    }
     let options = WriteOptions {
         dry_run: false,
         manager: "kube-apiserver".to_owned(),

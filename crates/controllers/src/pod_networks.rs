@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use coracle_client::{EventType, Key, Recorder};
+use coracle_client::{EventType, Key, Recorder, is_conflict};
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Patch, PatchParams};
@@ -78,20 +78,30 @@ impl Reconcile for PodNetworks {
             self.recorder.event(&*node, EventType::Normal, "CIDRNotAvailable", text);
             return Err(Error::NoPodNetwork { node: key.name.clone() });
         };
-        self.write(key, &networks).await?;
-        given.extend(networks);
+        if self.write(&node, &networks).await? {
+            given.extend(networks);
+        }
         Ok(Next::Change)
     }
 }
 
 impl PodNetworks {
-    async fn write(&self, key: &Key, networks: &[IpNet]) -> Result<(), Error> {
+    /// Writes the networks unless the node has changed since it was read: it is looked at again then.
+    async fn write(&self, node: &Node, networks: &[IpNet]) -> Result<bool, Error> {
         let texts: Vec<String> = networks.iter().map(ToString::to_string).collect();
-        let patch = json!({"spec": {"podCIDR": texts.first(), "podCIDRs": texts}});
+        let patch = json!({
+            "metadata": {"resourceVersion": node.metadata.resource_version},
+            "spec": {"podCIDR": texts.first(), "podCIDRs": texts},
+        });
         let api: Api<Node> = Api::all(self.client.clone());
-        let answer = api.patch(&key.name, &PatchParams::default(), &Patch::Strategic(patch)).await;
-        answer.unless_gone().map_err(Error::at("give a pod network to node", key.clone()))?;
-        Ok(())
+        let key = Key::of(&node.metadata);
+        match api.patch(&key.name, &PatchParams::default(), &Patch::Merge(patch)).await {
+            Err(error) if is_conflict(&error) => Ok(false),
+            answer => {
+                answer.unless_gone().map_err(Error::at("give a pod network to node", key))?;
+                Ok(true)
+            }
+        }
     }
 }
 

@@ -34,7 +34,9 @@ fn run(command: Command) -> anyhow::Result<()> {
         let token = CancellationToken::new();
         match command {
             Command::Up(up) => signals::drain_on_signal(&token, cluster::up(up.into(), token.clone())).await,
-            Command::Server(server) => signals::drain_on_signal(&token, cluster::up(server.into(), token.clone())).await,
+            Command::Server(server) => {
+                signals::drain_on_signal(&token, cluster::up(server.into(), token.clone())).await
+            }
             Command::Client(command) => coracle_cli::run(command, &mut std::io::stdout()).await,
         }
     });

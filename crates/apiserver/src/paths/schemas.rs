@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use coracle_api::kind::Kind;
-use coracle_api::openapi::{self, Resource, Subresource};
+use coracle_api::openapi::{self, Resource, Subresource, gnostic};
 use coracle_api::schema;
 use coracle_api::status::Status;
 use flate2::Compression;
@@ -25,8 +25,14 @@ use crate::state::State;
 /// The documents of both versions, once somebody has asked for them.
 #[derive(Debug, Default)]
 pub(crate) struct Schemas {
-    v2: OnceCell<Document>,
+    v2: OnceCell<V2>,
     v3: OnceCell<V3>,
+}
+
+#[derive(Debug)]
+struct V2 {
+    json: Document,
+    protobuf: Document,
 }
 
 #[derive(Debug)]
@@ -43,10 +49,13 @@ struct Document {
 
 impl Document {
     fn new(value: &Value) -> Self {
-        let text = value.to_string();
-        let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 8), Compression::default());
-        let gzipped = encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish());
-        Self { hash: openapi::hash(text.as_bytes()), gzipped: gzipped.expect("memory takes every byte").into() }
+        Self::of_bytes(value.to_string().as_bytes())
+    }
+
+    fn of_bytes(bytes: &[u8]) -> Self {
+        let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 8), Compression::default());
+        let gzipped = encoder.write_all(bytes).and_then(|()| encoder.finish());
+        Self { hash: openapi::hash(bytes), gzipped: gzipped.expect("memory takes every byte").into() }
     }
 
     fn reply(&self, call: &Call, media_type: &'static str) -> Reply {
@@ -74,9 +83,11 @@ impl Document {
 pub(super) async fn serve(state: &Arc<State>, version: &str, rest: &[&str], call: &Call) -> Result<Reply, Status> {
     let accept = call.parts.headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let takes_json = accept.is_empty() || accept.contains("json") || accept.contains("*/*");
+    let takes_protobuf = [gnostic::MEDIA_TYPE, gnostic::MEDIA_TYPE_ASKED].iter().any(|name| accept.contains(name));
     match (version, rest) {
+        ("v2", []) if !takes_json && takes_protobuf => Ok(v2(state).await.protobuf.reply(call, gnostic::MEDIA_TYPE)),
         ("v2" | "v3", _) if !takes_json => Err(Status::not_acceptable("application/json")),
-        ("v2", []) => Ok(v2(state).await.reply(call, "application/json")),
+        ("v2", []) => Ok(v2(state).await.json.reply(call, "application/json")),
         ("v3", []) => Ok(v3(state).await.index.reply(call, "text/plain; charset=utf-8")),
         ("v3", path) => group(v3(state).await, &path.join("/"), call),
         _ => Ok(Answer::text(404, "404 page not found\n").into()),
@@ -103,8 +114,12 @@ fn group(v3: &V3, path: &str, call: &Call) -> Result<Reply, Status> {
     Ok(reply)
 }
 
-async fn v2(state: &Arc<State>) -> &Document {
-    state.schemas.v2.get_or_init(|| made(state, |resources| Document::new(&openapi::v2(resources)))).await
+async fn v2(state: &Arc<State>) -> &V2 {
+    let make = |resources: &[Resource<'_>]| {
+        let document = openapi::v2(resources);
+        V2 { json: Document::new(&document), protobuf: Document::of_bytes(&gnostic::encode(&document)) }
+    };
+    state.schemas.v2.get_or_init(|| made(state, make)).await
 }
 
 async fn v3(state: &Arc<State>) -> &V3 {
