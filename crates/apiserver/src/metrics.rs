@@ -14,11 +14,14 @@ const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     /// By resource (`group/resource/subresource`), then by verb and code.
-    requests: Mutex<HashMap<String, HashMap<(&'static str, u16), Series>>>,
+    requests: Mutex<HashMap<String, ByVerb>>,
     pub(crate) in_flight: Gauge,
     pub(crate) watchers: Gauge,
     pub(crate) connections: Gauge,
 }
+
+/// By verb and code.
+type ByVerb = HashMap<(&'static str, u16), Series>;
 
 #[derive(Debug, Default)]
 struct Series {

@@ -1,5 +1,7 @@
 //! The API server as its clients see it: over its real router, with a store in memory.
 
+#![expect(clippy::unwrap_used, reason = "a test that meets the unexpected fails")]
+
 mod it {
     pub(crate) mod cluster;
     mod deletion;

@@ -155,25 +155,20 @@ fn check_identity(write: &Write<'_>, object: &Value) -> Result<(), Status> {
 
 async fn apply_config(write: &Write<'_>, config: &yaml::Document) -> Result<Written, Status> {
     check_config(write, &config.value)?;
-    let warnings = match (write.options.field_validation, config.duplicates_error()) {
-        (FieldValidation::Strict, Some(why)) => {
-            return Err(Status::bad_request(format!(
-                "error strict decoding YAML: error converting YAML to JSON: {why}"
-            )));
-        }
-        (FieldValidation::Warn, Some(_)) => config.duplicates.clone(),
-        (FieldValidation::Strict | FieldValidation::Warn | FieldValidation::Ignore, _) => Vec::new(),
+    let warnings = match write.options.field_validation {
+        FieldValidation::Warn => config.duplicates.clone(),
+        FieldValidation::Strict | FieldValidation::Ignore => Vec::new(),
     };
     loop {
         let exists = write.state.stored(write.resource, write.namespace, write.name).await?.is_some();
         let outcome = if exists {
             guaranteed_update(write, |old| {
-                let object = merge_config(write, old, &config.value)?;
+                let object = merge_config(write, old, config)?;
                 Ok(Change { object, ownership: Ownership::Given, warnings: warnings.clone() })
             })
             .await
         } else if write.part == Part::Object {
-            create_by_apply(write, &config.value, &warnings).await
+            create_by_apply(write, config, &warnings).await
         } else {
             return Err(write.not_found());
         };
@@ -210,10 +205,14 @@ fn check_config(write: &Write<'_>, config: &Value) -> Result<(), Status> {
     Ok(())
 }
 
-fn merge_config(write: &Write<'_>, live: &Value, config: &Value) -> Result<Value, Status> {
+fn merge_config(write: &Write<'_>, live: &Value, document: &yaml::Document) -> Result<Value, Status> {
+    let config = &document.value;
     let applied = apply::apply(&write.writer(), write.resource.schema, live, config, write.options.force);
     // What was applied may be written in any form; what is stored is not.
     let mut object = decode::normalize(applied.map_err(apply_refusal)?.object, write.resource.schema);
+    if let (FieldValidation::Strict, Some(why)) = (write.options.field_validation, document.duplicates_error()) {
+        return Err(Status::bad_request(format!("error strict decoding YAML: error converting YAML to JSON: {why}")));
+    }
     // What the configuration says of these is checked, never merged.
     for field in ["resourceVersion", "uid"] {
         if let Some(value) = config["metadata"].get(field) {
@@ -223,9 +222,9 @@ fn merge_config(write: &Write<'_>, live: &Value, config: &Value) -> Result<Value
     Ok(object)
 }
 
-async fn create_by_apply(write: &Write<'_>, config: &Value, warnings: &[String]) -> Result<Written, Status> {
-    if !meta::text(config, "uid").is_empty() {
-        let uid = meta::text(config, "uid");
+async fn create_by_apply(write: &Write<'_>, config: &yaml::Document, warnings: &[String]) -> Result<Written, Status> {
+    let uid = meta::text(&config.value, "uid");
+    if !uid.is_empty() {
         let why = format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
         return Err(Status::conflict(write.resource.kind.resource(), write.name, &why));
     }

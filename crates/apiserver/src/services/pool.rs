@@ -69,9 +69,9 @@ impl Pools {
         let reserved = (size / 16).clamp(STATIC_MIN.min(size / 2), STATIC_MAX);
         let (first, last) = (1, size.checked_sub(2)?);
         let mut random = rand::rng();
-        let guesses = (0..ATTEMPTS_MAX)
-            .filter_map(|_| (first + reserved < last).then(|| random.random_range(first + reserved..=last)));
-        let guesses: Vec<u32> = guesses.collect();
+        let has_dynamic = first + reserved < last;
+        let n_guesses = if has_dynamic { ATTEMPTS_MAX } else { 0 };
+        let guesses: Vec<u32> = (0..n_guesses).map(|_| random.random_range(first + reserved..=last)).collect();
         let in_order = (first + reserved..=last).chain(first..=last.min(first + reserved));
         let mut candidates = guesses.into_iter().chain(in_order).map(|offset| Ipv4Addr::from(network + offset));
         candidates.find(|address| self.taken_addresses.insert(*address))
