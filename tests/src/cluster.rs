@@ -25,6 +25,7 @@ impl Cluster {
             .args(["up", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data_dir)
             .args(args)
+            .env_remove("RUST_BACKTRACE") // it makes every error dear, in our process and in a benchmark's peer
             .env("CORACLE_LOG", std::env::var("CORACLE_LOG").unwrap_or_else(|_| "info".into()))
             .stdout(Stdio::piped())
             .stderr(log_file(data_dir))

@@ -14,6 +14,9 @@ use coracle_stdx::CancellationToken;
 
 use settings::{Command, Settings};
 
+/// Polls of tasks before a worker looks for input and output: guests that compute must not delay others' for long.
+const POLLS_BEFORE_IO: u32 = 11;
+
 fn main() -> ExitCode {
     let settings = Settings::parse();
     let served = matches!(settings.command, Command::Up(_) | Command::Server(_));
@@ -29,7 +32,7 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().event_interval(POLLS_BEFORE_IO).enable_all().build()?;
     let result = runtime.block_on(async {
         let token = CancellationToken::new();
         match command {

@@ -44,7 +44,7 @@ pub(crate) async fn start(
         let networks = coracle_node::join(&config, &client, scope.token().clone()).await?;
         let fabric = shared.fabric(settings, networks.clone());
         neighbours.add(&name, &fabric);
-        let proxy = shared.proxy(settings, &name, &fabric);
+        let proxy = shared.proxy(settings, &config, &fabric);
         ready.push(proxy.ready());
         scope.spawn(|token| async move {
             proxy.run(token).await;
@@ -105,8 +105,10 @@ impl Shared {
         fabric
     }
 
-    fn proxy(&self, settings: &Cluster, node: &str, fabric: &Arc<Fabric>) -> Proxy {
-        let mut config = coracle_proxy::Config::new(node);
+    fn proxy(&self, settings: &Cluster, node: &coracle_node::Config, fabric: &Arc<Fabric>) -> Proxy {
+        let mut config = coracle_proxy::Config::new(&node.name);
+        // To a pod, a loopback address is the pod itself.
+        config.node.addresses = node.addresses.iter().copied().filter(|ip| !ip.is_loopback()).collect();
         config.node_port_address = settings.node_port_address;
         config.node_ports = self.node_ports.clone();
         Proxy::new(self.services.clone(), self.slices.clone(), fabric.clone(), config)

@@ -38,7 +38,7 @@ impl Peer {
     fn serve() -> Result<Self> {
         let wasmtime = std::env::var_os("WASMTIME").map_or_else(|| PathBuf::from("wasmtime"), PathBuf::from);
         let mut serve = Command::new(wasmtime);
-        serve.args(["serve", "-S", "cli", "--addr", &format!("127.0.0.1:{PEER_PORT}")]);
+        serve.env_remove("RUST_BACKTRACE").args(["serve", "-S", "cli", "--addr", &format!("127.0.0.1:{PEER_PORT}")]);
         let started = serve.arg(workload_file("hello-http")).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         Ok(Self(started.context("start wasmtime serve")?))
     }
