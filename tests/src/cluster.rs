@@ -165,6 +165,11 @@ pub fn kubectl() -> PathBuf {
     std::env::var_os("KUBECTL").map_or_else(|| target().join("tools/bin/kubectl"), PathBuf::from)
 }
 
+/// The helm that `cargo xtask tools` installed, or the one that `HELM` names.
+pub fn helm() -> PathBuf {
+    std::env::var_os("HELM").map_or_else(|| target().join("tools/bin/helm"), PathBuf::from)
+}
+
 /// The target directory, seen from this program, which lies in it.
 fn target() -> PathBuf {
     let exe = std::env::current_exe().expect("a program knows its path");

@@ -2,4 +2,7 @@
 
 mod bad_input;
 mod durability;
+mod helm;
+mod kubectl;
+mod kubectl_workloads;
 mod spine;
