@@ -1,6 +1,8 @@
 //! One stream of events per kind, shared by all its watches: the store is watched once, and the JSON line of an event is
 //! made once, by the first watch that sends it.
 
+mod window;
+
 use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
@@ -11,6 +13,9 @@ use serde_json::Value;
 use tokio::sync::broadcast;
 
 use crate::resources::Resource;
+
+pub(crate) use window::Parcel;
+use window::Window;
 
 /// Batches of events that a watch may be behind before it has to catch up from the store.
 const BATCHES_MAX: usize = 1024;
@@ -56,6 +61,11 @@ impl Event {
             before_value: OnceLock::new(),
             lines: [const { OnceLock::new() }; 3],
         }
+    }
+
+    /// The size of what it was made from.
+    fn bytes(&self) -> usize {
+        [&self.now, &self.before].into_iter().flatten().map(|kv| kv.value.len()).sum()
     }
 
     /// What a watch sees that selects objects by `matches`, and nothing if it sees nothing.
@@ -132,14 +142,15 @@ pub(crate) struct Hub {
 
 #[derive(Debug, Default)]
 struct Shared {
-    sender: Option<broadcast::Sender<Batch>>,
+    sender: Option<broadcast::Sender<Arc<Parcel>>>,
+    window: Window,
     /// Every event up to here has been sent.
     sent: Revision,
 }
 
 /// A place in a hub's stream: everything after `after` will arrive.
 pub(crate) struct Subscription {
-    pub(crate) receiver: broadcast::Receiver<Batch>,
+    pub(crate) receiver: broadcast::Receiver<Arc<Parcel>>,
     pub(crate) after: Revision,
 }
 
@@ -186,9 +197,10 @@ async fn flow(mut watch: coracle_store::Watch, shared: Arc<Mutex<Shared>>) {
         let last = events.last().map(|event| event.revision);
         let batch: Batch = events.into_iter().map(|event| Arc::new(Event::new(event))).collect();
         let mut shared = shared.lock();
+        let parcel = shared.window.pack(batch);
         if let Some(sender) = &shared.sender {
             // Nobody watching is no failure.
-            let _ = sender.send(batch);
+            let _ = sender.send(parcel);
         }
         shared.sent = last.unwrap_or(shared.sent);
     }

@@ -19,7 +19,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::answer::Answer;
-use crate::hub::{Change, Event, Subscription};
+use crate::hub::{Batch, Change, Event, Parcel, Subscription};
 use crate::options::ListOptions;
 use crate::resources::Resource;
 use crate::selection::Selection;
@@ -133,14 +133,15 @@ enum Source {
     /// The store's window, until the shared stream can be joined.
     Behind(Box<coracle_store::Watch>),
     /// The shared stream.
-    Live(broadcast::Receiver<crate::hub::Batch>),
+    Live(broadcast::Receiver<Arc<Parcel>>),
     /// Nothing more will come.
     Ended,
 }
 
 /// What a live watch waits for.
 enum Woken {
-    Events(Result<crate::hub::Batch, broadcast::error::RecvError>),
+    /// Nothing, when this watch has fallen behind.
+    Events(Option<Batch>),
     Alarm,
     Shutdown,
 }
@@ -265,12 +266,12 @@ impl Watching {
                 biased;
                 () = self.shutdown.as_mut() => Woken::Shutdown,
                 () = self.alarm.as_mut() => Woken::Alarm,
-                batch = receiver.recv() => Woken::Events(batch),
+                parcel = receiver.recv() => Woken::Events(parcel.ok().and_then(|parcel| parcel.open())),
             }
         };
         match woken {
-            Woken::Events(Ok(batch)) => self.take(batch.iter().map(Arc::as_ref)),
-            Woken::Events(Err(_)) => self.fall_behind().await,
+            Woken::Events(Some(batch)) => self.take(batch.iter().map(Arc::as_ref)),
+            Woken::Events(None) => self.fall_behind().await,
             Woken::Alarm => {
                 let ends = Instant::now() >= self.deadline;
                 self.set_alarm();
