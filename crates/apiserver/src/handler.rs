@@ -9,6 +9,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use coracle_api::identity::User;
 use coracle_api::status::Status;
+use http::Method;
 use http::request::Parts;
 use parking_lot::Mutex;
 
@@ -47,6 +48,7 @@ pub(crate) async fn handle(Shared(state): Shared<Arc<State>>, request: Request) 
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let info = RequestInfo::parse(&parts.method, parts.uri.path(), &query);
     let (verb, label) = (info.verb, label(&state, &info));
+    let wants_body = parts.method != Method::HEAD;
     let is_gzip = accepts_gzip(&parts.headers);
     let timeout = state.config.limits.request_timeout;
     let outcome = match tokio::time::timeout(timeout, serve(&state, info, query, parts, body)).await {
@@ -58,6 +60,9 @@ pub(crate) async fn handle(Shared(state): Shared<Arc<State>>, request: Request) 
         Ok(Reply::Response(response)) => *response,
         Err(status) => answer::failure(&status, Wanted::JSON),
     };
+    if !wants_body {
+        *response.body_mut() = Body::empty();
+    }
     if is_gzip {
         response = answer::compress(response, state.config.limits.gzip_bytes_min).await;
     }

@@ -1,5 +1,7 @@
 //! Connections: TLS, HTTP/1.1 and HTTP/2, who is at the other end, and a quiet end for all of them.
 
+mod leftover;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -87,11 +89,15 @@ async fn connection(
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let (state, user) = (Arc::clone(state), user.clone());
         async move {
-            let mut request = request.map(axum::body::Body::new);
+            let (parts, body) = request.into_parts();
+            let body = leftover::Held::new(body);
+            let mut request = hyper::Request::from_parts(parts, axum::body::Body::new(body.share()));
             if let Some(user) = user {
                 request.extensions_mut().insert(user);
             }
-            Ok::<_, Infallible>(handler::handle(Shared(state), request).await)
+            let response = handler::handle(Shared(state), request).await;
+            body.drain().await;
+            Ok::<_, Infallible>(response)
         }
     });
     let mut builder = Builder::new(tasks);

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use coracle_apiserver::ApiServer;
 use coracle_pki::Identity;
-use http::Request;
-use http_body_util::{BodyExt, Empty};
+use http::{Method, Request};
+use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 
 use super::cluster::Cluster;
 
-type Sender = hyper::client::conn::http2::SendRequest<Empty<Bytes>>;
+type Sender = hyper::client::conn::http2::SendRequest<Full<Bytes>>;
 
 #[expect(clippy::disallowed_methods, reason = "a test's server ends with the test")]
 async fn serve(cluster: &Cluster) -> (std::net::SocketAddr, JoinHandle<()>) {
@@ -38,7 +38,13 @@ async fn connect(cluster: &Cluster, address: std::net::SocketAddr, identity: Opt
 }
 
 async fn get(sender: &mut Sender, path: &str) -> (u16, Value) {
-    let request = Request::get(format!("https://127.0.0.1{path}")).body(Empty::new()).unwrap();
+    ask(sender, Method::GET, path, 0).await
+}
+
+/// Sends so many bytes of no meaning.
+async fn ask(sender: &mut Sender, method: Method, path: &str, n_bytes: usize) -> (u16, Value) {
+    let body = Full::from(vec![b'x'; n_bytes]);
+    let request = Request::builder().method(method).uri(format!("https://127.0.0.1{path}")).body(body).unwrap();
     let response = sender.send_request(request).await.unwrap();
     let code = response.status().as_u16();
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
@@ -67,10 +73,22 @@ async fn a_server_that_is_told_to_end_ends_its_watches_and_returns() {
     let (address, server) = serve(&cluster).await;
     let admin = cluster.pki.issue_client("admin", Some("system:masters")).unwrap();
     let mut sender = connect(&cluster, address, Some(&admin)).await;
-    let request = Request::get("https://127.0.0.1/api/v1/pods?watch=true").body(Empty::<Bytes>::new()).unwrap();
+    let request = Request::get("https://127.0.0.1/api/v1/pods?watch=true").body(Full::default()).unwrap();
     let response = sender.send_request(request).await.unwrap();
     cluster.token.cancel();
     assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
     drop(sender);
     server.await.unwrap();
+}
+
+#[tokio::test]
+async fn who_is_refused_while_sending_hears_the_answer() {
+    let cluster = Cluster::start().await;
+    let (address, _server) = serve(&cluster).await;
+    let admin = cluster.pki.issue_client("admin", Some("system:masters")).unwrap();
+    let mut sender = connect(&cluster, address, Some(&admin)).await;
+    let maps = "/api/v1/namespaces/default/configmaps";
+    assert_eq!(ask(&mut sender, Method::POST, maps, 5 << 20).await.0, 413);
+    assert_eq!(ask(&mut sender, Method::PUT, maps, 1 << 20).await.0, 405);
+    assert_eq!(ask(&mut sender, Method::HEAD, maps, 0).await, (405, json!("")), "an answer to HEAD has no body");
 }
