@@ -9,7 +9,10 @@ mod rollout;
 
 use anyhow::{Result, bail};
 
-const BENCHES: &[(&str, fn() -> Result<()>)] =
+/// A benchmark and its name.
+type Bench = (&'static str, fn() -> Result<()>);
+
+const BENCHES: &[Bench] =
     &[("idle", idle::run), ("creates", creates::run), ("rollout", rollout::run), ("http", http::run)];
 
 fn main() -> Result<()> {
