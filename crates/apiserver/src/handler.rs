@@ -18,7 +18,7 @@ use crate::negotiate::{Format, Wanted, accepts_gzip};
 use crate::query::Query;
 use crate::request_info::RequestInfo;
 use crate::state::State;
-use crate::{authenticate, authorize, body, images, paths, verbs};
+use crate::{authenticate, authorize, body, images, impersonate, paths, verbs};
 
 /// A request that was let in.
 pub(crate) struct Call {
@@ -73,6 +73,7 @@ pub(crate) async fn handle(Shared(state): Shared<Arc<State>>, request: Request) 
 async fn serve(state: &Arc<State>, info: RequestInfo, query: Query, parts: Parts, body: Body) -> Result<Reply, Status> {
     let _guard = state.enter_request()?;
     let user = authenticate::authenticate(state, &parts).await?;
+    let user = impersonate::impersonate(state, user, &parts.headers, &query).await?;
     if images::owns(&info.path) {
         return images::serve(state, &user, parts, body).await;
     }

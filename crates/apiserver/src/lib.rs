@@ -29,6 +29,7 @@ mod discovery;
 mod handler;
 mod hub;
 mod images;
+mod impersonate;
 mod kubelets;
 mod list;
 mod metrics;
