@@ -1,6 +1,7 @@
 //! A cluster of one real process in a directory of its own, and the real clients that talk to it.
 
 use std::io::{BufRead, BufReader, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -22,7 +23,7 @@ impl Cluster {
         let kubeconfig = data_dir.join("kubeconfig");
         let _ = std::fs::remove_file(&kubeconfig);
         let mut process = Command::new(binary())
-            .args(["up", "--listen", "127.0.0.1:0", "--data-dir"])
+            .args(["up", "--listen", "127.0.0.1:0", "--node-port-address", &address().to_string(), "--data-dir"])
             .arg(data_dir)
             .args(args)
             .env_remove("RUST_BACKTRACE") // it makes every error dear, in our process and in a benchmark's peer
@@ -99,6 +100,11 @@ impl Cluster {
         self.data_dir.join("kubeconfig")
     }
 
+    /// Where a node port of this cluster is reached.
+    pub fn node_port(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(address(), port)
+    }
+
     pub fn pid(&self) -> u32 {
         self.process.id()
     }
@@ -131,6 +137,12 @@ impl Drop for Cluster {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// A loopback address of this process's own, so that clusters side by side may open the same node ports.
+fn address() -> IpAddr {
+    let [_, a, b, c] = std::process::id().to_be_bytes();
+    IpAddr::V4(Ipv4Addr::new(127, a | 128, b, c.max(1)))
 }
 
 /// The output of a command in one line, for messages.

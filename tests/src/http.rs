@@ -1,7 +1,7 @@
 //! A plain HTTP/1.1 GET, enough to ask a workload. It never reuses a connection.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -13,9 +13,9 @@ pub struct Answer {
     pub body: String,
 }
 
-/// Asks `http://127.0.0.1:port/path` over a connection of its own.
-pub fn get(port: u16, path: &str) -> std::io::Result<Answer> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+/// Asks `http://server/path` over a connection of its own.
+pub fn get(server: SocketAddr, path: &str) -> std::io::Result<Answer> {
+    let mut stream = TcpStream::connect(server)?;
     stream.set_read_timeout(Some(ANSWER_WITHIN))?;
     write!(stream, "GET {path} HTTP/1.1\r\nhost: story\r\nconnection: close\r\n\r\n")?;
     let mut answer = Vec::new();

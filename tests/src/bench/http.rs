@@ -1,5 +1,6 @@
 //! Requests through a NodePort to `hello-http`, a fresh instance each, against `wasmtime serve` with the same component.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -20,12 +21,13 @@ pub(crate) fn run() -> Result<()> {
     cluster.ask(&["apply", "-f", &manifest_file("hello-http")]);
     cluster.ask(&["rollout", "status", "deployment/hello-http", "--timeout=60s"]);
     let peer = Peer::serve()?;
-    answers(NODE_PORT);
-    answers(PEER_PORT);
+    let (us, them) = (cluster.node_port(NODE_PORT), SocketAddr::from(([127, 0, 0, 1], PEER_PORT)));
+    answers(us);
+    answers(them);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..N_PAIRS {
-        ours.push(requests_per_second(NODE_PORT)?);
-        theirs.push(requests_per_second(PEER_PORT)?);
+        ours.push(requests_per_second(us)?);
+        theirs.push(requests_per_second(them)?);
     }
     drop(peer);
     report("HTTP through a NodePort (wrk -t1 -c64)", median(ours), "req/s", "wasmtime serve 48", median(theirs));
@@ -51,15 +53,15 @@ impl Drop for Peer {
     }
 }
 
-fn answers(port: u16) {
-    wait::until("an answer", || match http::get(port, "/") {
+fn answers(server: SocketAddr) {
+    wait::until("an answer", || match http::get(server, "/") {
         Ok(answer) if answer.status == 200 => Ok(()),
         other => Err(format!("{other:?}")),
     });
 }
 
-fn requests_per_second(port: u16) -> Result<f64> {
-    let out = Command::new("wrk").args(["-t1", "-c64", "-d5s", &format!("http://127.0.0.1:{port}/")]).output()?;
+fn requests_per_second(server: SocketAddr) -> Result<f64> {
+    let out = Command::new("wrk").args(["-t1", "-c64", "-d5s", &format!("http://{server}/")]).output()?;
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
     if text.contains("Non-2xx") || text.contains("Socket errors") {
         bail!("wrk saw failures:\n{text}");

@@ -26,7 +26,7 @@ fn apply_to_answer_ms(cluster: &Cluster) -> Result<f64> {
     let start = Instant::now();
     let mut apply = cluster.client(&kubectl());
     let mut applying = apply.args(["apply", "-f", &manifest]).stdout(Stdio::null()).spawn()?;
-    wait::until("the first 200", || match http::get(NODE_PORT, "/") {
+    wait::until("the first 200", || match http::get(cluster.node_port(NODE_PORT), "/") {
         Ok(answer) if answer.status == 200 => Ok(()),
         other => Err(format!("{other:?}")),
     });

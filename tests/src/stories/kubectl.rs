@@ -220,6 +220,8 @@ fn deleting_takes_what_is_named_and_nothing_else(cluster: &Cluster) {
 fn the_server_tells_about_itself(cluster: &Cluster) {
     says(cluster, "auth whoami", &["kubernetes-admin", "system:masters", "system:authenticated"]);
     says(cluster, "auth can-i create pods", &["yes"]);
+    says(cluster, "auth can-i create pods --as=bob", &["no"]);
+    says(cluster, "get pods --as=bob", &["pods is forbidden: User \"bob\" cannot list resource \"pods\""]);
     says(
         cluster,
         "api-resources",

@@ -1,6 +1,7 @@
 //! The spine: from a Deployment in YAML to an answer over HTTP, and what a user does with it afterwards.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -74,7 +75,7 @@ fn scaling_changes_the_number_of_pods(cluster: &Cluster) {
     });
 }
 
-fn a_rolling_update_under_load_loses_no_request(cluster: &Cluster, port: u16) {
+fn a_rolling_update_under_load_loses_no_request(cluster: &Cluster, port: SocketAddr) {
     cluster.push("hello-http", "hello-http:v2");
     let done = Arc::new(AtomicBool::new(false));
     let load = std::thread::spawn({
@@ -113,7 +114,7 @@ fn an_update_can_be_undone(cluster: &Cluster) {
     assert_eq!(image, "hello-http:v1");
 }
 
-fn deleting_leaves_nothing_behind(cluster: &Cluster, port: u16) {
+fn deleting_leaves_nothing_behind(cluster: &Cluster, port: SocketAddr) {
     cluster.ask(&["delete", "-f", &manifest_file("hello-http"), "--timeout=60s"]);
     wait::until("every object of the workload to be gone", || {
         let left = cluster.ask(&["get", "deploy,rs,pods,svc,endpointslices", "-l", "app=hello-http", "-o", "name"]);
@@ -125,10 +126,10 @@ fn deleting_leaves_nothing_behind(cluster: &Cluster, port: u16) {
     });
 }
 
-/// The port that a Service opened on the node.
-pub(super) fn node_port(cluster: &Cluster, service: &str) -> u16 {
+/// Where a Service is reached on the node.
+pub(super) fn node_port(cluster: &Cluster, service: &str) -> SocketAddr {
     let port = cluster.ask(&["get", "service", service, "-o", "jsonpath={.spec.ports[0].nodePort}"]);
-    port.parse().unwrap_or_else(|_| panic!("no node port: {port:?}"))
+    cluster.node_port(port.parse().unwrap_or_else(|_| panic!("no node port: {port:?}")))
 }
 
 /// The pods of the sample that are not on their way out.
@@ -139,7 +140,7 @@ fn pod_names(cluster: &Cluster) -> BTreeSet<String> {
     items.filter_map(|pod| pod["metadata"]["name"].as_str().map(str::to_owned)).collect()
 }
 
-fn who_answers(port: u16, pods: &BTreeSet<String>) -> Option<String> {
+fn who_answers(port: SocketAddr, pods: &BTreeSet<String>) -> Option<String> {
     let answer = http::get(port, "/").ok().filter(|answer| answer.status == 200)?;
     pods.iter().find(|pod| answer.body.contains(*pod)).cloned()
 }
