@@ -12,6 +12,7 @@ use crate::deployment::{self, Deployments};
 use crate::driver::Driver;
 use crate::endpoints::legacy::EndpointsObjects;
 use crate::endpoints::slices::{self, EndpointSlices};
+use crate::event_expiry::EventExpiry;
 use crate::informers::Informers;
 use crate::namespace::Namespaces;
 use crate::nodes::NodeTimings;
@@ -29,6 +30,7 @@ use crate::{Error, LoopMetrics, garbage};
 /// Objects of one loop that are looked at together.
 const WORKERS: usize = 5;
 const POD_GC_INTERVAL: std::time::Duration = std::time::Duration::from_secs(20);
+const EVENT_EXPIRY_INTERVAL: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// How the loops are set up.
 #[derive(Clone, Debug)]
@@ -281,11 +283,15 @@ impl Builder<'_> {
         let pod_gc = PodGc {
             client: client.clone(),
             informers: informers.clone(),
-            clock,
+            clock: clock.clone(),
             finished_max,
             missing: Mutex::default(),
         };
         driver.start(self.scope, 1, pod_gc);
+
+        let driver = self.driver("event-expiry");
+        driver.tick(self.scope, Key::cluster("events"), EVENT_EXPIRY_INTERVAL);
+        driver.start(self.scope, 1, EventExpiry { client: client.clone(), clock });
 
         if !self.config.pod_networks.is_empty() {
             let mut driver = self.driver("pod-networks");

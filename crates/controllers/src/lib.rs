@@ -17,6 +17,7 @@ mod discovery;
 mod driver;
 mod endpoints;
 mod error;
+mod event_expiry;
 mod garbage;
 mod informers;
 mod labels;
