@@ -19,8 +19,8 @@ const POLLS_BEFORE_IO: u32 = 11;
 
 fn main() -> ExitCode {
     let settings = Settings::parse();
-    let served = matches!(settings.command, Command::Up(_) | Command::Server(_));
-    start_logging(if served { "info" } else { "warn" });
+    // A server's log is its only voice; elsewhere somebody looks at what is printed.
+    start_logging(if matches!(settings.command, Command::Server(_)) { "info" } else { "warn" });
     rustls::crypto::ring::default_provider().install_default().expect("nothing has chosen a provider before main");
     match run(settings.command) {
         Ok(()) => ExitCode::SUCCESS,
