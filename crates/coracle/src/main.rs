@@ -7,6 +7,7 @@ mod settings;
 mod signals;
 mod steps;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -50,5 +51,6 @@ fn run(command: Command) -> anyhow::Result<()> {
 /// Logs go to standard error, as `CORACLE_LOG` asks (the syntax of tracing's `EnvFilter`).
 fn start_logging(default: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("CORACLE_LOG").unwrap_or_else(|_| default.into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let stderr = std::io::stderr;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal()).init();
 }
