@@ -19,6 +19,8 @@ impl Steps {
     /// Says that a step is done. Standard output may be closed: a cluster does not end because nobody reads.
     pub(crate) fn done(&mut self, what: impl std::fmt::Display) {
         let now = Instant::now();
+        // Only text is padded: what is formatted later is not.
+        let what = what.to_string();
         say(format_args!("  {what:<58} {:>6} ms", (now - self.last).as_millis()));
         self.last = now;
     }
