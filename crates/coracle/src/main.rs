@@ -2,6 +2,7 @@
 
 mod cluster;
 mod control_plane;
+mod node_names;
 mod nodes;
 mod settings;
 mod signals;

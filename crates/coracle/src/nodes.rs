@@ -18,6 +18,7 @@ use kube::Api;
 use tokio::task::spawn_blocking;
 
 use crate::control_plane::ControlPlane;
+use crate::node_names;
 use crate::settings::Cluster;
 use crate::steps::Steps;
 
@@ -38,7 +39,8 @@ pub(crate) async fn start(
     steps.done("wasm engine ready");
     let mut ready = vec![shared.names.ready()];
     let mut neighbours = Neighbours::new(control_plane.client(User::new("system:kube-proxy", &[])));
-    for name in names(settings.n_nodes) {
+    let first = node_names::first(&settings.data_dir)?;
+    for name in node_names::all(&first, settings.n_nodes) {
         let config = node_config(settings, control_plane, &name);
         let client = control_plane.client(User::node(&name));
         let networks = coracle_node::join(&config, &client, scope.token().clone()).await?;
@@ -131,18 +133,6 @@ async fn open_engine(data_dir: &Path, instances_max: u32) -> Result<(Runtime, Ar
         anyhow::Ok((runtime, Arc::new(images)))
     });
     opened.await.context("open the wasm engine")?
-}
-
-/// Names that stay the same over restarts, so that nodes find their pods again.
-fn names(n_nodes: u16) -> Vec<String> {
-    let host = rustix::system::uname().nodename().to_string_lossy().to_lowercase();
-    let host: String = host.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    let host = host.trim_matches('-');
-    let host = if host.is_empty() { "coracle" } else { &host[..host.len().min(50)] };
-    match n_nodes {
-        1 => vec![host.to_owned()],
-        n => (1..=n).map(|i| format!("{host}-{i}")).collect(),
-    }
 }
 
 fn instances_max(settings: &Cluster) -> u32 {
