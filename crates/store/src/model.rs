@@ -32,6 +32,13 @@ pub struct Event {
     pub prev: Option<KeyValue>,
 }
 
+impl Event {
+    /// The size of the values that it holds on to.
+    pub fn n_bytes(&self) -> usize {
+        [&self.kv, &self.prev].into_iter().flatten().map(|kv| kv.value.len()).sum()
+    }
+}
+
 /// Changes that happen together or not at all: they do when every comparison holds.
 ///
 /// No key may occur twice among the changes.
@@ -98,6 +105,10 @@ pub struct ListOptions {
     pub after: Option<String>,
     /// At most so many items.
     pub limit: Option<usize>,
+    /// No further items once the values hold so many bytes.
+    pub bytes_max: Option<usize>,
+    /// Leaves [`List::n_remaining`] at 0: to count, every key that is left has to be looked at.
+    pub uncounted: bool,
 }
 
 /// A part of a prefix, in the order of the keys.
@@ -106,8 +117,8 @@ pub struct List {
     /// The revision that it was read at.
     pub revision: Revision,
     pub items: Vec<KeyValue>,
-    /// True when the limit left items out.
+    /// True when the limits left items out.
     pub more: bool,
-    /// How many it left out.
+    /// How many they left out.
     pub n_remaining: usize,
 }

@@ -66,12 +66,12 @@ impl State {
         let start = after.map_or(Bound::Included(prefix), Bound::Excluded);
         let undone = self.undo_to(revision, prefix, start);
         let newest = self.newest(prefix, start);
-        let mut all = Merged { newest: newest.peekable(), undone: undone.into_iter().peekable() };
-
-        let limit = options.limit.unwrap_or(usize::MAX);
-        let items: Vec<KeyValue> = all.by_ref().take(limit).cloned().collect();
-        let n_remaining = all.count();
-        Ok(List { revision, items, more: n_remaining > 0, n_remaining })
+        let merged = Merged { newest: newest.peekable(), undone: undone.into_iter().peekable() };
+        let mut all = merged.peekable();
+        let items = page(&mut all, options);
+        let more = all.peek().is_some();
+        let n_remaining = if options.uncounted { 0 } else { all.count() };
+        Ok(List { revision, items, more, n_remaining })
     }
 
     /// The keys from `start` on that have `prefix`. It finds their end once instead of looking at each key.
@@ -187,6 +187,18 @@ impl State {
         self.history_bytes -= only_in_window(&event);
         unreachable.extend(Unreachable::because_of(&event));
     }
+}
+
+/// The first of `all`, as many as `options` allow.
+fn page<'a>(all: &mut impl Iterator<Item = &'a KeyValue>, options: &ListOptions) -> Vec<KeyValue> {
+    let (limit, bytes_max) = (options.limit.unwrap_or(usize::MAX), options.bytes_max.unwrap_or(usize::MAX));
+    let (mut items, mut n_bytes) = (Vec::new(), 0);
+    while items.len() < limit && n_bytes < bytes_max {
+        let Some(kv) = all.next() else { break };
+        n_bytes += kv.value.len();
+        items.push(kv.clone());
+    }
+    items
 }
 
 /// A key in the order of its bytes, which for text is the order of its characters.

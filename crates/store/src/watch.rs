@@ -12,6 +12,9 @@ use crate::{Error, Event, Revision};
 
 /// Events that one [`Watch::recv`] returns before it leaves the rest to the next. A revision is never split.
 const RECV_EVENTS_MAX: usize = 512;
+/// Bytes of values that one [`Watch::recv`] returns before it leaves the rest to the next: what a watcher that never
+/// comes back holds on to.
+const RECV_BYTES_MAX: usize = 256 << 10;
 
 /// Nothing is waiting to be received.
 const IDLE: Revision = 0;
@@ -97,13 +100,15 @@ impl Watcher {
             return Err(Error::Lagged { compacted: state.compacted });
         }
         let mut events: Vec<Event> = Vec::new();
-        let mut next = IDLE;
+        let (mut next, mut n_bytes) = (IDLE, 0);
         for event in state.events_after(pending - 1) {
-            if events.len() >= RECV_EVENTS_MAX && events.last().is_some_and(|last| last.revision < event.revision) {
+            let is_full = events.len() >= RECV_EVENTS_MAX || n_bytes >= RECV_BYTES_MAX;
+            if is_full && events.last().is_some_and(|last| last.revision < event.revision) {
                 next = event.revision;
                 break;
             }
             if event.key.as_bytes().starts_with(&self.prefix) {
+                n_bytes += event.n_bytes();
                 events.push(event.clone());
             }
         }

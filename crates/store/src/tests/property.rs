@@ -99,7 +99,7 @@ async fn play(mut store: Store, actions: Vec<Action>, reopen: impl Fn(Store) -> 
             }
             Action::List { prefix_idx, back, after_idx, limit } => {
                 let after = after_idx.map(|idx| KEYS[idx].into());
-                let options = ListOptions { revision: Some(before(back)), after, limit };
+                let options = ListOptions { revision: Some(before(back)), after, limit, ..ListOptions::default() };
                 list_like(&store, &model, PREFIXES[prefix_idx], options).await;
             }
             Action::Watch { prefix_idx, back } => {

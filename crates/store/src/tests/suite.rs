@@ -27,6 +27,7 @@ macro_rules! suite {
             a_key_that_is_deleted_and_created_again_begins_anew,
             a_list_is_ordered_and_pages_stay_at_their_revision,
             a_list_knows_where_its_prefix_ends,
+            a_list_ends_where_its_bytes_do,
             the_future_cannot_be_read,
             the_compacted_past_cannot_be_read_or_watched,
             compacting_twice_or_into_the_future_is_refused,
@@ -127,7 +128,7 @@ async fn a_list_is_ordered_and_pages_stay_at_their_revision(store: Store) {
     store.txn(Txn::delete("p/c", 2)).await.unwrap();
     put(&store, "p/cc", "new").await;
     put(&store, "p/d", "new").await;
-    let next = ListOptions { revision: Some(6), after: Some("p/b".into()), limit: Some(9) };
+    let next = ListOptions { revision: Some(6), after: Some("p/b".into()), limit: Some(9), ..ListOptions::default() };
     let second = store.list("p/", next).await.unwrap();
     let items: Vec<_> = second.items.iter().map(|kv| (&*kv.key, &kv.value[..])).collect();
     assert_eq!(items, [("p/c", &b"old"[..]), ("p/d", &b"old"[..])]);
@@ -152,6 +153,17 @@ async fn a_list_knows_where_its_prefix_ends(store: Store) {
     );
     assert_eq!(keys("a/", Some("b")).await, [] as [&str; 0]);
     assert_eq!(keys("", Some("a0")).await, ["b"]);
+}
+
+async fn a_list_ends_where_its_bytes_do(store: Store) {
+    for key in ["a", "b", "c"] {
+        put(&store, key, "four").await;
+    }
+    let options = ListOptions { bytes_max: Some(5), uncounted: true, ..ListOptions::default() };
+    let list = store.list("", options).await.unwrap();
+    assert_eq!((list.items.len(), list.more, list.n_remaining), (2, true, 0));
+    let large = ListOptions { bytes_max: Some(1), limit: Some(9), ..ListOptions::default() };
+    assert_eq!(store.list("", large).await.unwrap().items.len(), 1, "one item is there, whatever its size");
 }
 
 async fn the_future_cannot_be_read(store: Store) {

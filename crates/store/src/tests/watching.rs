@@ -82,6 +82,18 @@ async fn a_watcher_far_behind_catches_up_in_portions() {
     assert_eq!(revisions, (2..=601).collect::<Vec<_>>());
 }
 
+#[tokio::test]
+async fn a_portion_holds_so_many_bytes() {
+    let store = Store::memory();
+    let large = "x".repeat(200 << 10);
+    for n in 0..4 {
+        put(&store, &format!("k{n}"), &large).await;
+    }
+    let mut watch = store.watch("k", 1).await.unwrap();
+    let portions = [watch.recv().await.unwrap().len(), watch.recv().await.unwrap().len()];
+    assert_eq!(portions, [2, 2], "what is larger than half a portion comes in twos");
+}
+
 /// Polls once with a waker that counts.
 mod futures_waker {
     use std::pin::pin;
