@@ -3,6 +3,7 @@
 
 mod window;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
@@ -104,7 +105,10 @@ impl Event {
             Change::Deleted => &self.before,
         };
         let Some(kv) = kv else { return Bytes::new() };
-        let make = || line(change.name(), |out| resource.write_object(out, &kv.value, self.revision));
+        let make = || {
+            resource.hub.lines_made.fetch_add(1, Ordering::Relaxed);
+            line(change.name(), |out| resource.write_object(out, &kv.value, self.revision))
+        };
         self.lines[change as usize].get_or_init(make).clone()
     }
 
@@ -138,6 +142,8 @@ pub(crate) type Batch = Arc<[Arc<Event>]>;
 pub(crate) struct Hub {
     prefix: String,
     shared: Arc<Mutex<Shared>>,
+    /// How often the line of an event was made: once, however many watch.
+    lines_made: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -156,7 +162,12 @@ pub(crate) struct Subscription {
 
 impl Hub {
     pub(crate) fn new(prefix: String) -> Self {
-        Self { prefix, shared: Arc::default() }
+        Self { prefix, shared: Arc::default(), lines_made: AtomicU64::new(0) }
+    }
+
+    /// How often the line of an event was made.
+    pub(crate) fn lines_made(&self) -> u64 {
+        self.lines_made.load(Ordering::Relaxed)
     }
 
     /// Joins the stream, which begins to flow with the first who joins. Its task belongs to `scope`.

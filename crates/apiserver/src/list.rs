@@ -148,7 +148,7 @@ async fn everything(
     after: Option<String>,
     limit: Option<usize>,
 ) -> Result<Page, StoreError> {
-    let list = state.store.list(&selection.prefix, StoreList { revision, after, limit }).await?;
+    let list = state.store.list(&selection.prefix, StoreList { revision, after, limit, ..StoreList::default() }).await?;
     let next = next(selection, list.items.last().filter(|_| list.more), list.revision);
     let n_remaining = list.more.then_some(list.n_remaining);
     Ok(Page { revision: list.revision, next, n_remaining, items: list.items })
@@ -166,8 +166,9 @@ async fn matching(
     // Without a limit the whole is read at once: nothing changes in between, and nothing is compacted away.
     let scan = limit.map(|_| SCAN);
     loop {
-        let list =
-            state.store.list(&selection.prefix, StoreList { revision, after: after.take(), limit: scan }).await?;
+        let part =
+            StoreList { revision, after: after.take(), limit: scan, uncounted: true, ..StoreList::default() };
+        let list = state.store.list(&selection.prefix, part).await?;
         (page.revision, revision) = (list.revision, Some(list.revision));
         let n_items = list.items.len();
         let mut last = None;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use coracle_api::status::Status;
-use coracle_store::{ListOptions as StoreList, Revision};
+use coracle_store::{KeyValue, ListOptions as StoreList, Revision};
 use futures::{FutureExt, StreamExt, stream};
 use rand::Rng;
 use tokio::sync::broadcast;
@@ -28,8 +28,9 @@ use crate::versions::{self, Version};
 
 pub(crate) use frames::Frames;
 
-/// Initial objects that are read at one time.
+/// Initial objects that are read at one time, and the bytes in them that a watch holds on to whose client does not read.
 const INITIAL_PAGE: usize = 500;
+const INITIAL_BYTES_MAX: usize = 256 << 10;
 
 /// Answers a watch: checks what it asks for, then streams until its time is over.
 pub(crate) async fn watch(
@@ -115,8 +116,9 @@ struct Watching {
     source: Source,
     /// Everything up to here has been sent or does not concern this watch.
     position: Revision,
-    /// Lines that are made and not yet taken.
-    ready: VecDeque<Bytes>,
+    /// What has been read and not yet been taken by the client. Lines are made when they are taken, so this holds what
+    /// one read returns at most: so many bytes, or one revision.
+    ready: VecDeque<Ready>,
     /// How often to say how far it has come.
     bookmarks: Option<Duration>,
     deadline: Instant,
@@ -124,6 +126,13 @@ struct Watching {
     alarm: Pin<Box<Sleep>>,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
     _guard: state::StreamGuard,
+}
+
+/// Something that may become a line.
+enum Ready {
+    Initial(KeyValue),
+    Event(Arc<Event>),
+    Line(Bytes),
 }
 
 /// Where the next events come from.
@@ -160,8 +169,10 @@ impl Watching {
     /// The next line, or `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if let Some(line) = self.ready.pop_front() {
-                return Some(line);
+            while let Some(ready) = self.ready.pop_front() {
+                if let Some(line) = self.line(&ready) {
+                    return Some(line);
+                }
             }
             match &mut self.source {
                 Source::Ended => return None,
@@ -172,33 +183,49 @@ impl Watching {
         }
     }
 
+    /// The line of what this watch sees, if it sees it.
+    fn line(&mut self, ready: &Ready) -> Option<Bytes> {
+        match ready {
+            Ready::Line(line) => Some(line.clone()),
+            Ready::Event(event) => {
+                let change = self.sees(event)?;
+                Some(self.frames.event(&self.resource, event, change))
+            }
+            Ready::Initial(kv) if self.selection.is_everything() && self.frames.are_plain() => {
+                Some(self.frames.stored(&self.resource, &kv.value, kv.mod_revision))
+            }
+            Ready::Initial(kv) => {
+                let object = self.resource.decode(kv);
+                let is_selected = self.selection.matches(&self.resource.kind, &object);
+                is_selected.then(|| self.frames.added(&self.resource, kv, &object))
+            }
+        }
+    }
+
     async fn read_initial(&mut self) {
         let Source::Initial { after, end_mark } = &mut self.source else { return };
         let (after, end_mark) = (after.take(), *end_mark);
-        let page = StoreList { revision: Some(self.position), after, limit: Some(INITIAL_PAGE) };
+        let page = StoreList {
+            revision: Some(self.position),
+            after,
+            limit: Some(INITIAL_PAGE),
+            bytes_max: Some(INITIAL_BYTES_MAX),
+            uncounted: true,
+        };
         let Ok(page) = self.state.store.list(&self.selection.prefix, page).await else {
             return self.fail(&versions::too_old(self.position, self.state.store.compacted()));
         };
-        for kv in &page.items {
-            if self.selection.is_everything() && self.frames.are_plain() {
-                let line = self.frames.stored(&self.resource, &kv.value, kv.mod_revision);
-                self.ready.push_back(line);
-                continue;
-            }
-            let object = self.resource.decode(kv);
-            if self.selection.matches(&self.resource.kind, &object) {
-                let line = self.frames.added(&self.resource, kv, &object);
-                self.ready.push_back(line);
-            }
-        }
         if page.more {
             let after = page.items.last().map(|kv| kv.key.to_string());
             self.source = Source::Initial { after, end_mark };
+        }
+        self.ready.extend(page.items.into_iter().map(Ready::Initial));
+        if page.more {
             return;
         }
         if end_mark {
             let line = self.frames.bookmark(&self.resource, self.position, true);
-            self.ready.push_back(line);
+            self.ready.push_back(Ready::Line(line));
         }
         self.follow().await;
     }
@@ -230,14 +257,16 @@ impl Watching {
         if self.drain_window() {
             return;
         }
-        // Joined before the window is read to its end, so nothing falls between the two; what is in both is told
-        // apart by its revision.
         let Some(subscription) = self.subscribe().await else {
             self.source = Source::Ended;
             return;
         };
-        while self.drain_window() {}
-        if matches!(self.source, Source::Behind(_)) {
+        // Joined before the rest of the window is read, so nothing falls between the two; what is in both is told
+        // apart by its revision. When there is more than one portion, the stream has to wait.
+        self.drain_window();
+        if let Source::Behind(watch) = &self.source
+            && watch.progress() >= Some(subscription.after)
+        {
             self.source = Source::Live(subscription.receiver);
         }
     }
@@ -252,8 +281,7 @@ impl Watching {
                 false
             }
             Some(Ok(events)) => {
-                let events: Vec<Event> = events.into_iter().map(Event::new).collect();
-                self.take(&events);
+                self.take(events.into_iter().map(|event| Arc::new(Event::new(event))));
                 true
             }
         }
@@ -270,7 +298,7 @@ impl Watching {
             }
         };
         match woken {
-            Woken::Events(Some(batch)) => self.take(batch.iter().map(Arc::as_ref)),
+            Woken::Events(Some(batch)) => self.take(batch.iter().cloned()),
             Woken::Events(None) => self.fall_behind().await,
             Woken::Alarm => {
                 let ends = Instant::now() >= self.deadline;
@@ -289,15 +317,12 @@ impl Watching {
         self.alarm.as_mut().reset(next);
     }
 
-    /// Makes the lines of what this watch sees of `events`, which are whole revisions. What it has seen is passed over.
-    fn take<'e>(&mut self, events: impl IntoIterator<Item = &'e Event>) {
+    /// Queues `events`, which are whole revisions. What it has had is passed over.
+    fn take(&mut self, events: impl IntoIterator<Item = Arc<Event>>) {
         let seen = self.position;
         for event in events.into_iter().filter(|event| event.revision > seen) {
             self.position = event.revision;
-            if let Some(change) = self.sees(event) {
-                let line = self.frames.event(&self.resource, event, change);
-                self.ready.push_back(line);
-            }
+            self.ready.push_back(Ready::Event(event));
         }
     }
 
@@ -317,20 +342,20 @@ impl Watching {
             return;
         }
         let Ok(mut watch) = self.state.store.watch(&self.selection.prefix, self.position).await else { return };
-        while let Some(Ok(events)) = watch.recv().now_or_never() {
-            let events: Vec<Event> = events.into_iter().map(Event::new).collect();
-            self.take(&events);
+        // One portion is enough: what comes after it has not been passed over, and `progress` knows.
+        if let Some(Ok(events)) = watch.recv().now_or_never() {
+            self.take(events.into_iter().map(|event| Arc::new(Event::new(event))));
         }
         if let Some(progress) = watch.progress() {
             self.position = self.position.max(progress);
             let line = self.frames.bookmark(&self.resource, self.position, false);
-            self.ready.push_back(line);
+            self.ready.push_back(Ready::Line(line));
         }
     }
 
     /// Tells the client why it has to begin anew, and ends.
     fn fail(&mut self, status: &Status) {
-        self.ready.push_back(Frames::error(status));
+        self.ready.push_back(Ready::Line(Frames::error(status)));
         self.source = Source::Ended;
     }
 }
