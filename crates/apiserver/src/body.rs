@@ -7,22 +7,30 @@ use coracle_api::schema::Message;
 use coracle_api::status::Status;
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 
 use crate::negotiate::MEDIA_TYPES;
 use crate::options::FieldValidation;
 
-/// The whole body, unless it is too large.
-pub(crate) async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes, Status> {
-    let too_large = || Status::too_large(format!("limit is {bytes_max}"));
+/// How large a body is, as far as its client says, unless it is too large.
+pub(crate) fn n_bytes(headers: &HeaderMap, body: &Body, bytes_max: usize) -> Result<usize, Status> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|n| n > bytes_max) {
-        return Err(too_large());
-    }
+    let exact = body.size_hint().exact().and_then(|n| usize::try_from(n).ok());
+    let n_bytes = announced.or(exact).unwrap_or(bytes_max);
+    if n_bytes > bytes_max { Err(too_large(bytes_max)) } else { Ok(n_bytes) }
+}
+
+fn too_large(bytes_max: usize) -> Status {
+    Status::too_large(format!("limit is {bytes_max}"))
+}
+
+/// The whole body, unless it is too large.
+pub(crate) async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Status> {
     match Limited::new(body, bytes_max).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large(bytes_max)),
         Err(error) => Err(Status::bad_request(error.to_string())),
     }
 }
@@ -116,11 +124,11 @@ mod tests {
     #[tokio::test]
     async fn a_body_over_the_limit_is_refused_announced_or_not() {
         let mut headers = HeaderMap::new();
-        let whole = read(&headers, Body::from("12345"), 5).await.unwrap();
+        let whole = read(Body::from("12345"), 5).await.unwrap();
         assert_eq!(whole, "12345");
-        let status = read(&headers, Body::from("123456"), 5).await.unwrap_err();
+        let status = read(Body::from("123456"), 5).await.unwrap_err();
         assert_eq!((status.code, status.message.as_str()), (413, "Request entity is too large: limit is 5"));
         headers.insert(CONTENT_LENGTH, "6".parse().unwrap());
-        assert_eq!(read(&headers, Body::empty(), 5).await.unwrap_err().code, 413);
+        assert_eq!(n_bytes(&headers, &Body::empty(), 5).unwrap_err().code, 413);
     }
 }

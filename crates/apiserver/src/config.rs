@@ -64,14 +64,27 @@ impl Config {
 pub struct Limits {
     /// Bytes of a request's body.
     pub body_bytes_max: usize,
-    /// Requests at work at one time, watches and log streams not counted.
-    pub requests_in_flight_max: usize,
+    /// Requests at work at one time that only read. One client may have half of them; the cluster's own parts have half
+    /// as many again for themselves. Watches and log streams count until they begin.
+    pub reads_max: usize,
+    /// The same for requests that write.
+    pub writes_max: usize,
+    /// Requests of one client that wait for their turn, of each of the two sorts.
+    pub queue_max: usize,
     /// Watches and other streams at one time.
     pub streams_max: usize,
+    /// The same for one client.
+    pub streams_per_client_max: usize,
+    /// Bytes of large bodies, asked and answered, at one time.
+    pub memory_bytes_max: usize,
+    /// The same for one client.
+    pub memory_per_client_bytes_max: usize,
     /// Connections at one time.
     pub connections_max: usize,
     /// How long a request other than a stream may take.
     pub request_timeout: Duration,
+    /// How long a peer may take nothing of a large answer before its connection is ended.
+    pub stall_timeout: Duration,
     /// How long a TLS handshake or the head of a request may take.
     pub head_timeout: Duration,
     /// How long requests in flight may still take at shutdown.
@@ -88,10 +101,16 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body_bytes_max: 3 << 20,
-            requests_in_flight_max: 600,
+            reads_max: 400,
+            writes_max: 200,
+            queue_max: 100,
             streams_max: 20_000,
+            streams_per_client_max: 10_000,
+            memory_bytes_max: 512 << 20,
+            memory_per_client_bytes_max: 128 << 20,
             connections_max: 10_000,
             request_timeout: Duration::from_secs(60),
+            stall_timeout: Duration::from_secs(30),
             head_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(5),
             bookmark_interval: Duration::from_secs(60),

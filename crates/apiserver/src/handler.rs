@@ -1,5 +1,6 @@
 //! The way of every request: who asks, may they, what do they want, and the answer.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,11 +15,15 @@ use http::request::Parts;
 use parking_lot::Mutex;
 
 use crate::answer::{self, Answer};
+use crate::fairness::{Client, Reserved, Work};
 use crate::negotiate::{Format, Wanted, accepts_gzip};
 use crate::query::Query;
 use crate::request_info::RequestInfo;
 use crate::state::State;
-use crate::{authenticate, authorize, body, images, impersonate, paths, verbs};
+use crate::{authenticate, authorize, body, deadline, images, impersonate, paths, verbs};
+
+/// What a body takes in memory once it is decoded, as a multiple of its size.
+const DECODED_FACTOR: usize = 4;
 
 /// A request that was let in.
 pub(crate) struct Call {
@@ -26,8 +31,16 @@ pub(crate) struct Call {
     pub(crate) query: Query,
     pub(crate) user: User,
     pub(crate) parts: Parts,
+    /// Who has to answer for what this takes.
+    pub(crate) client: Client,
     body: Mutex<Option<Body>>,
+    /// The memory of the body.
+    reserved: Mutex<Option<Reserved>>,
 }
+
+/// Where a request came from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// An answer of the API, or a response that somebody else made.
 pub(crate) enum Reply {
@@ -50,11 +63,7 @@ pub(crate) async fn handle(Shared(state): Shared<Arc<State>>, request: Request) 
     let (verb, label) = (info.verb, label(&state, &info));
     let wants_body = parts.method != Method::HEAD;
     let is_gzip = accepts_gzip(&parts.headers);
-    let timeout = state.config.limits.request_timeout;
-    let outcome = match tokio::time::timeout(timeout, serve(&state, info, query, parts, body)).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(Status::timeout("request did not complete within the allotted timeout", 0)),
-    };
+    let outcome = in_time(&state, info, query, parts, body).await;
     let mut response = match outcome {
         Ok(Reply::Answer(answer, wanted)) => answer.into_response(wanted),
         Ok(Reply::Response(response)) => *response,
@@ -70,15 +79,31 @@ pub(crate) async fn handle(Shared(state): Shared<Arc<State>>, request: Request) 
     response
 }
 
+/// Serves within the time that there is. A watch only has to begin in it; its `timeout` is none of ours.
+async fn in_time(
+    state: &Arc<State>,
+    info: RequestInfo,
+    query: Query,
+    parts: Parts,
+    body: Body,
+) -> Result<Reply, Status> {
+    let time_max = state.config.limits.request_timeout;
+    let timeout = if info.verb == "watch" { time_max } else { deadline::of(&query, time_max)? };
+    let served = tokio::time::timeout(timeout, serve(state, info, query, parts, body)).await;
+    served.unwrap_or_else(|_| Err(Status::timeout("request did not complete within the allotted timeout", 0)))
+}
+
 async fn serve(state: &Arc<State>, info: RequestInfo, query: Query, parts: Parts, body: Body) -> Result<Reply, Status> {
-    let _guard = state.enter_request()?;
     let user = authenticate::authenticate(state, &parts).await?;
+    let client = Client::new(&user, parts.extensions.get::<Peer>().map(|peer| peer.0.ip()));
+    let _seat = state.fairness.seat(&client, Work::of(info.verb)).await?;
     let user = impersonate::impersonate(state, user, &parts.headers, &query).await?;
     if images::owns(&info.path) {
         return images::serve(state, &user, parts, body).await;
     }
     authorize::authorize(state, &user, &info, &query).await?;
-    let call = Call { info, query, user, parts, body: Mutex::new(Some(body)) };
+    let (body, reserved) = (Mutex::new(Some(body)), Mutex::default());
+    let call = Call { info, query, user, parts, client, body, reserved };
     if call.info.is_resource { verbs::serve(state, &call).await } else { paths::serve(state, &call).await }
 }
 
@@ -100,7 +125,11 @@ impl Call {
     /// The whole body. It can be read once.
     pub(crate) async fn bytes(&self, state: &State) -> Result<Bytes, Status> {
         let body = self.body.lock().take().unwrap_or_default();
-        body::read(&self.parts.headers, body, state.config.limits.body_bytes_max).await
+        let bytes_max = state.config.limits.body_bytes_max;
+        let n_bytes = body::n_bytes(&self.parts.headers, &body, bytes_max)?;
+        let reserved = state.fairness.reserve(&self.client, n_bytes * DECODED_FACTOR).await;
+        *self.reserved.lock() = Some(reserved);
+        body::read(body, bytes_max).await
     }
 
     /// What the client wants the answer to look like.

@@ -9,15 +9,20 @@ use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::continue_token::Continuation;
+use crate::handler::Call;
 use crate::negotiate::Form;
 use crate::options::ListOptions;
 use crate::resources::Resource;
 use crate::selection::Selection;
 use crate::state::State;
+use crate::verbs;
 use crate::versions::{self, Version, store_failure};
 
 /// Objects that are looked through at one time when only some are wanted.
 const SCAN: usize = 500;
+
+/// What an item needs beside what is stored of it.
+const ITEM_BYTES: usize = 64;
 
 /// A page of a list.
 #[derive(Debug, Default)]
@@ -30,6 +35,11 @@ pub(crate) struct Page {
 }
 
 impl Page {
+    /// About how large it will be when it is written.
+    fn n_bytes(&self) -> usize {
+        self.items.iter().map(|kv| kv.value.len() + ITEM_BYTES).sum()
+    }
+
     /// The list's own metadata.
     pub(crate) fn metadata(&self) -> Value {
         let mut metadata = json!({"resourceVersion": self.revision.to_string()});
@@ -47,16 +57,17 @@ impl Page {
 pub(crate) async fn list(
     state: &State,
     resource: &Resource,
-    namespace: &str,
+    call: &Call,
     options: &ListOptions,
     form: Form,
     include_object: IncludeObject,
 ) -> Result<Answer, Status> {
-    let page = match read(state, resource, namespace, options).await? {
+    let page = match read(state, resource, verbs::place(resource, call), options).await? {
         Read::Page(page) => page,
         Read::Expired(answer) => return Ok(answer),
     };
-    Ok(Answer::bytes(200, write(resource, &page, form, include_object)))
+    let reserved = state.fairness.reserve(&call.client, page.n_bytes()).await;
+    Ok(Answer::bytes(200, reserved.attach(write(resource, &page, form, include_object))))
 }
 
 /// What became of reading a page.
@@ -148,7 +159,8 @@ async fn everything(
     after: Option<String>,
     limit: Option<usize>,
 ) -> Result<Page, StoreError> {
-    let list = state.store.list(&selection.prefix, StoreList { revision, after, limit, ..StoreList::default() }).await?;
+    let list =
+        state.store.list(&selection.prefix, StoreList { revision, after, limit, ..StoreList::default() }).await?;
     let next = next(selection, list.items.last().filter(|_| list.more), list.revision);
     let n_remaining = list.more.then_some(list.n_remaining);
     Ok(Page { revision: list.revision, next, n_remaining, items: list.items })
@@ -166,8 +178,7 @@ async fn matching(
     // Without a limit the whole is read at once: nothing changes in between, and nothing is compacted away.
     let scan = limit.map(|_| SCAN);
     loop {
-        let part =
-            StoreList { revision, after: after.take(), limit: scan, uncounted: true, ..StoreList::default() };
+        let part = StoreList { revision, after: after.take(), limit: scan, uncounted: true, ..StoreList::default() };
         let list = state.store.list(&selection.prefix, part).await?;
         (page.revision, revision) = (list.revision, Some(list.revision));
         let n_items = list.items.len();
@@ -223,8 +234,7 @@ pub(crate) fn write(resource: &Resource, page: &Page, form: Form, include_object
 }
 
 fn splice(resource: &Resource, page: &Page) -> Bytes {
-    let n_bytes: usize = page.items.iter().map(|kv| kv.value.len() + 64).sum();
-    let mut out = BytesMut::with_capacity(n_bytes + 256);
+    let mut out = BytesMut::with_capacity(page.n_bytes() + 256);
     let head = format!("{{\"kind\":\"{}\",\"apiVersion\":\"{}\",", resource.kind.list_kind(), resource.api_version);
     out.extend_from_slice(head.as_bytes());
     out.extend_from_slice(b"\"metadata\":");

@@ -15,8 +15,6 @@ const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 pub(crate) struct Metrics {
     /// By resource (`group/resource/subresource`), then by verb and code.
     requests: Mutex<HashMap<String, ByVerb>>,
-    pub(crate) in_flight: Gauge,
-    pub(crate) watchers: Gauge,
     pub(crate) connections: Gauge,
 }
 
@@ -69,11 +67,7 @@ impl Metrics {
     pub(crate) fn render(&self, gauges: &[(&str, &str, u64)]) -> String {
         let mut out = String::with_capacity(16 << 10);
         self.render_requests(&mut out);
-        let own = [
-            ("apiserver_current_inflight_requests", "Requests at work now.", self.in_flight.get() as u64),
-            ("apiserver_longrunning_requests", "Watches and other streams that are open.", self.watchers.get() as u64),
-            ("apiserver_connections", "Connections that are open.", self.connections.get() as u64),
-        ];
+        let own = [("apiserver_connections", "Connections that are open.", self.connections.get() as u64)];
         for (name, help, value) in own.iter().chain(gauges) {
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
         }

@@ -49,7 +49,13 @@ pub(crate) async fn serve(state: &Arc<State>, call: &Call) -> Result<Reply, Stat
         ["version"] => Ok(Answer::json(200, &version::version()).into()),
         [which @ ("healthz" | "livez" | "readyz"), check @ ..] => health::serve(state, which, check, &call.query),
         ["metrics"] => {
+            let fairness = &state.fairness;
+            let lines_made = state.catalog.all().iter().map(|resource| resource.hub.lines_made()).sum();
             let text = state.metrics.render(&[
+                ("apiserver_current_inflight_requests", "Requests at work now.", fairness.n_seated() as u64),
+                ("apiserver_current_inqueue_requests", "Requests that wait for a seat.", fairness.n_waiting() as u64),
+                ("apiserver_longrunning_requests", "Watches and other streams.", fairness.n_streams() as u64),
+                ("coracle_watch_lines_made", "Events that were written down for watches.", lines_made),
                 ("coracle_store_revision", "The newest revision of the store.", state.store.revision()),
                 ("coracle_store_compacted_revision", "The oldest revision that is kept.", state.store.compacted()),
             ]);

@@ -1,6 +1,7 @@
 //! Connections: TLS, HTTP/1.1 and HTTP/2, who is at the other end, and a quiet end for all of them.
 
 mod leftover;
+mod pace;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -24,9 +25,16 @@ use tracing::{debug, info, warn};
 use crate::authenticate::user_of;
 use crate::state::State;
 use crate::{Error, handler};
+use pace::Pace;
 
 /// Requests that one HTTP/2 connection may have open.
-const STREAMS_MAX: u32 = 1000;
+const STREAMS_MAX: u32 = 250;
+/// Streams that a client may open and give up before its connection is ended.
+const RESETS_MAX: usize = 20;
+/// Bytes that a client may send before they are read, for one stream; twice as many for all of a connection.
+const STREAM_WINDOW_BYTES: u32 = 512 << 10;
+/// Bytes of one stream that wait for its client.
+const SEND_BYTES_MAX: usize = 64 << 10;
 const HEADER_BYTES_MAX: usize = 64 << 10;
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
@@ -86,18 +94,20 @@ async fn connection(
         Err(_) => return debug!(%peer, "gave up on a TLS handshake"),
     };
     let user = user_at(&stream);
+    let pace = Pace::default();
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        let (state, user) = (Arc::clone(state), user.clone());
+        let (state, user, pace) = (Arc::clone(state), user.clone(), pace.clone());
         async move {
             let (parts, body) = request.into_parts();
             let body = leftover::Held::new(body);
             let mut request = hyper::Request::from_parts(parts, axum::body::Body::new(body.share()));
+            request.extensions_mut().insert(handler::Peer(peer));
             if let Some(user) = user {
                 request.extensions_mut().insert(user);
             }
             let response = handler::handle(Shared(state), request).await;
             body.drain().await;
-            Ok::<_, Infallible>(response)
+            Ok::<_, Infallible>(pace.watch(response))
         }
     });
     let mut builder = Builder::new(tasks);
@@ -110,15 +120,24 @@ async fn connection(
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
+        .max_pending_accept_reset_streams(RESETS_MAX)
+        .max_local_error_reset_streams(Some(RESETS_MAX))
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(STREAM_WINDOW_BYTES * 2)
+        .max_send_buf_size(SEND_BYTES_MAX)
         .max_header_list_size(u32::try_from(HEADER_BYTES_MAX).expect("the limit is small"))
         .keep_alive_interval(PING_INTERVAL);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
+        () = pace.stalled(limits.stall_timeout) => return debug!(%peer, "gave up on a peer that takes nothing"),
         () = token.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::select! {
+                outcome = connection => outcome,
+                () = pace.stalled(limits.stall_timeout) => return,
+            }
         }
     };
     if let Err(error) = outcome {

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 
 use crate::authenticate::Tokens;
 use crate::config::Config;
+use crate::fairness::Fairness;
 use crate::kubelets::Kubelets;
 use crate::metrics::Metrics;
 use crate::paths::Schemas;
@@ -40,6 +41,7 @@ impl ApiServer {
             catalog: Catalog::new(kinds::all()),
             kubelets: Kubelets::default(),
             metrics: Metrics::default(),
+            fairness: Fairness::new(&config.limits),
             tokens: Tokens::default(),
             schemas: Schemas::default(),
             scope: Mutex::new(Scope::child_of(&token)),

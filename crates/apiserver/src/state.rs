@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::authenticate::Tokens;
 use crate::config::Config;
+use crate::fairness::Fairness;
 use crate::kubelets::Kubelets;
 use crate::metrics::Metrics;
 use crate::paths::Schemas;
@@ -30,6 +31,7 @@ pub(crate) struct State {
     pub(crate) catalog: Catalog,
     pub(crate) kubelets: Kubelets,
     pub(crate) metrics: Metrics,
+    pub(crate) fairness: Fairness,
     pub(crate) allocators: Allocators,
     pub(crate) tokens: Tokens,
     pub(crate) schemas: Schemas,
@@ -39,41 +41,7 @@ pub(crate) struct State {
     pub(crate) token: CancellationToken,
 }
 
-/// One of the streams that may be open at one time, until it is dropped.
-pub(crate) struct StreamGuard(Arc<State>);
-
-impl Drop for StreamGuard {
-    fn drop(&mut self) {
-        self.0.metrics.watchers.subtract();
-    }
-}
-
-/// One of the requests that may be at work at one time, until it is dropped.
-pub(crate) struct RequestGuard(Arc<State>);
-
-impl Drop for RequestGuard {
-    fn drop(&mut self) {
-        self.0.metrics.in_flight.subtract();
-    }
-}
-
 impl State {
-    /// Counts a stream in, unless there are too many.
-    pub(crate) fn enter_stream(self: &Arc<Self>) -> Result<StreamGuard, Status> {
-        if self.metrics.watchers.try_add(self.config.limits.streams_max) {
-            return Ok(StreamGuard(Arc::clone(self)));
-        }
-        Err(too_many())
-    }
-
-    /// Counts a request in, unless there are too many.
-    pub(crate) fn enter_request(self: &Arc<Self>) -> Result<RequestGuard, Status> {
-        if self.metrics.in_flight.try_add(self.config.limits.requests_in_flight_max) {
-            return Ok(RequestGuard(Arc::clone(self)));
-        }
-        Err(too_many())
-    }
-
     /// The row of a built-in kind.
     pub(crate) fn resource(&self, group: &str, version: &str, plural: &str) -> Arc<Resource> {
         self.catalog.find(group, version, plural).expect("built-in kinds are always served")
@@ -119,10 +87,6 @@ impl State {
     pub(crate) async fn namespace(&self, name: &str) -> Result<Option<KeyValue>, Status> {
         self.stored(&self.resource("", "v1", "namespaces"), "", name).await
     }
-}
-
-fn too_many() -> Status {
-    Status::too_many_requests("Too many requests, please try again later.", 1)
 }
 
 /// The name of a resource in messages.

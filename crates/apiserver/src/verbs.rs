@@ -145,7 +145,7 @@ async fn list(state: &State, resource: &Resource, call: &Call) -> Result<Reply, 
     let wanted = call.wanted(true)?;
     let options = ListOptions::parse(&call.query, false)?;
     let include = include_object(call)?;
-    let answer = list::list(state, resource, place(resource, call), &options, wanted.form, include).await?;
+    let answer = list::list(state, resource, call, &options, wanted.form, include).await?;
     Ok(Reply::Answer(answer, wanted))
 }
 
@@ -157,7 +157,7 @@ async fn watch(state: &Arc<State>, resource: Arc<Resource>, call: &Call) -> Resu
     }
     let frames = Frames::new(wanted.form, include_object(call)?);
     let namespace = place(&resource, call);
-    Ok(watch::watch(state, resource, namespace, &options, frames).await?.into())
+    Ok(watch::watch(state, resource, namespace, &options, frames, &call.client).await?.into())
 }
 
 async fn create(state: &Arc<State>, resource: &Resource, call: &Call) -> Result<Reply, Status> {

@@ -19,11 +19,12 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::answer::Answer;
+use crate::fairness::{Client, Stream};
 use crate::hub::{Batch, Change, Event, Parcel, Subscription};
 use crate::options::ListOptions;
 use crate::resources::Resource;
 use crate::selection::Selection;
-use crate::state::{self, State};
+use crate::state::State;
 use crate::versions::{self, Version};
 
 pub(crate) use frames::Frames;
@@ -39,12 +40,13 @@ pub(crate) async fn watch(
     namespace: &str,
     options: &ListOptions,
     frames: Frames,
+    client: &Client,
 ) -> Result<Answer, Status> {
     let selection = Selection::parse(&resource.kind, namespace, options)?;
     options.validate()?;
     let version = versions::parse_watch(&options.resource_version)?;
     let start = start(state, options, version).await?;
-    let guard = state.enter_stream()?;
+    let guard = state.fairness.stream(client)?;
     let timeout = timeout(state, options);
     let interval = state.config.limits.bookmark_interval;
     let mut watching = Watching {
@@ -125,7 +127,7 @@ struct Watching {
     /// Goes off at the next bookmark or at the end. It is kept between events, as setting it is not free.
     alarm: Pin<Box<Sleep>>,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
-    _guard: state::StreamGuard,
+    _guard: Stream,
 }
 
 /// Something that may become a line.

@@ -35,7 +35,7 @@ pub(super) async fn serve(state: &Arc<State>, call: &Call) -> Result<Reply, Stat
     let path = format!("/containerLogs/{}/{name}/{container}?{query}", call.info.namespace);
     let response = ask(state, node, &path).await?;
     let follows = call.query.flag("follow");
-    let guard = if follows { Some(state.enter_stream()?) } else { None };
+    let guard = if follows { Some(state.fairness.stream(&call.client)?) } else { None };
     if !response.status().is_success() {
         return Err(refusal(response).await);
     }

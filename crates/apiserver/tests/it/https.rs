@@ -1,5 +1,8 @@
 //! The server on a socket: TLS, certificates, HTTP/2, and a quiet end.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 use coracle_apiserver::ApiServer;
 use coracle_pki::Identity;
@@ -8,9 +11,11 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::cluster::Cluster;
 
@@ -91,4 +96,79 @@ async fn who_is_refused_while_sending_hears_the_answer() {
     assert_eq!(ask(&mut sender, Method::POST, maps, 5 << 20).await.0, 413);
     assert_eq!(ask(&mut sender, Method::PUT, maps, 1 << 20).await.0, 405);
     assert_eq!(ask(&mut sender, Method::HEAD, maps, 0).await, (405, json!("")), "an answer to HEAD has no body");
+}
+
+/// A connection of HTTP/1.1, on which a test says what it wants.
+async fn connect_plain(cluster: &Cluster, address: std::net::SocketAddr) -> TlsStream<TcpStream> {
+    let admin = cluster.pki.issue_client("admin", Some("system:masters")).unwrap();
+    let mut config = cluster.pki.client_config(Some(&admin)).unwrap();
+    Arc::make_mut(&mut config).alpn_protocols.clear();
+    let stream = TcpStream::connect(address).await.unwrap();
+    TlsConnector::from(config).connect(ServerName::try_from("127.0.0.1").unwrap(), stream).await.unwrap()
+}
+
+/// Everything that a server says until it ends the connection.
+async fn read_to_end(mut stream: TlsStream<TcpStream>) -> String {
+    let mut said = Vec::new();
+    // A server that ends a connection in the middle of an answer says no goodbye.
+    let _ =
+        tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut said)).await.expect("the server ends it");
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+#[tokio::test]
+async fn who_sends_too_slowly_is_given_up_on() {
+    let cluster = Cluster::with(|config| config.limits.head_timeout = Duration::from_millis(200)).await;
+    let (address, _server) = serve(&cluster).await;
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    let mut slow = connect_plain(&cluster, address).await;
+    slow.write_all(b"GET /api HTTP/1.1\r\nhost:").await.unwrap();
+    let said = read_to_end(slow).await;
+    assert!(said.is_empty() || said.starts_with("HTTP/1.1 408"), "{said}");
+    assert_eq!(silent.read(&mut [0; 1]).await.unwrap_or_default(), 0, "a handshake has its time too");
+}
+
+#[tokio::test]
+async fn who_takes_nothing_of_a_large_answer_is_given_up_on() {
+    let cluster = Cluster::with(|config| config.limits.stall_timeout = Duration::from_millis(200)).await;
+    let (address, _server) = serve(&cluster).await;
+    let maps = "/api/v1/namespaces/default/configmaps";
+    for n in 0..20 {
+        let body = json!({"metadata": {"name": format!("c{n}")}, "data": {"a": "x".repeat(900 << 10)}});
+        assert_eq!(cluster.post(maps, body).await.0, 201);
+    }
+    let mut stream = connect_plain(&cluster, address).await;
+    stream.write_all(format!("GET {maps} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes()).await.unwrap();
+    let open = |text: &Value| text.as_str().unwrap().lines().any(|line| line == "apiserver_connections 1");
+    let is_open = async || open(&cluster.get("/metrics").await.1);
+    wait_until(async || is_open().await).await;
+    wait_until(async || !is_open().await).await;
+    assert!(read_to_end(stream).await.len() < 18 << 20, "the answer was cut");
+}
+
+async fn wait_until(condition: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !condition().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("it comes true");
+}
+
+#[tokio::test]
+async fn heads_that_are_too_large_are_refused() {
+    let cluster = Cluster::start().await;
+    let (address, _server) = serve(&cluster).await;
+    let ask = async |head: String| {
+        let mut stream = connect_plain(&cluster, address).await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        read_to_end(stream).await.lines().next().unwrap_or_default().to_owned()
+    };
+    let long = "x".repeat(70 << 10);
+    assert_eq!(ask(format!("GET /{long} HTTP/1.1\r\nhost: a\r\n\r\n")).await, "HTTP/1.1 414 URI Too Long");
+    let large = format!("x: {}\r\n", "x".repeat(300 << 10));
+    let refused = "HTTP/1.1 431 Request Header Fields Too Large";
+    assert_eq!(ask(format!("GET / HTTP/1.1\r\nhost: a\r\n{large}\r\n")).await, refused);
+    let many: String = (0..200).map(|n| format!("x{n}: 1\r\n")).collect();
+    assert_eq!(ask(format!("GET / HTTP/1.1\r\nhost: a\r\n{many}\r\n")).await, refused);
 }

@@ -5,7 +5,7 @@ use coracle_api::identity::User;
 use http::{Method, Request};
 use serde_json::json;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, read};
 
 #[tokio::test]
 async fn a_body_over_three_mebibytes_is_refused() {
@@ -17,11 +17,76 @@ async fn a_body_over_three_mebibytes_is_refused() {
 
 #[tokio::test]
 async fn too_many_watches_are_told_to_come_back() {
-    let cluster = Cluster::with(|config| config.limits.streams_max = 1).await;
+    let cluster = Cluster::with(|config| config.limits.streams_per_client_max = 1).await;
     let path = "/api/v1/namespaces/default/configmaps?watch=true";
     let _open = cluster.watch(path).await;
     let response = cluster.send(Some(User::admin()), Request::get(path).body(Body::empty()).unwrap()).await;
     assert_eq!((response.status().as_u16(), response.headers()["retry-after"].to_str().unwrap()), (429, "1"));
+}
+
+/// A config map whose body never comes.
+fn endless() -> Request<Body> {
+    let body = Body::from_stream(futures::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
+    Request::post("/api/v1/namespaces/default/configmaps").body(body).unwrap()
+}
+
+#[tokio::test]
+async fn a_request_ends_when_its_time_is_over() {
+    let cluster = Cluster::start().await;
+    let mut request = endless();
+    *request.uri_mut() = "/api/v1/namespaces/default/configmaps?timeout=10ms".parse().unwrap();
+    let (code, status) = read(cluster.send(Some(User::admin()), request).await).await;
+    let said = "Timeout: request did not complete within the allotted timeout";
+    assert_eq!((code, &status["reason"], &status["message"]), (504, &json!("Timeout"), &json!(said)));
+    let (code, status) = cluster.get("/api/v1/namespaces/default/configmaps?timeout=soon").await;
+    assert_eq!((code, &status["reason"]), (400, &json!("BadRequest")), "{status}");
+}
+
+#[tokio::test]
+async fn a_client_that_holds_its_share_keeps_nobody_else_from_writing() {
+    let cluster = Cluster::with(|config| (config.limits.writes_max, config.limits.queue_max) = (2, 0)).await;
+    let mut held = Box::pin(cluster.send(Some(User::new("jane", &["system:masters"])), endless()));
+    assert!(futures::poll!(held.as_mut()).is_pending());
+    let refused = cluster.send(Some(User::new("jane", &["system:masters"])), endless()).await;
+    assert_eq!((refused.status().as_u16(), refused.headers()["retry-after"].to_str().unwrap()), (429, "1"));
+    let (_, status) = read(refused).await;
+    assert_eq!(status["reason"], "TooManyRequests");
+    cluster.config_map("of-another", json!({})).await;
+    let (_, list) = cluster.ask_as(User::new("jane", &["system:masters"]), Method::GET, "/api/v1/nodes", None).await;
+    assert_eq!(list["kind"], "NodeList", "reads are bounded apart");
+    drop(held);
+    let (code, _) = cluster
+        .ask_as(
+            User::new("jane", &["system:masters"]),
+            Method::POST,
+            "/api/v1/namespaces",
+            Some(json!({"metadata": {"name": "a"}})),
+        )
+        .await;
+    assert_eq!(code, 201, "who goes away leaves its seat");
+}
+
+#[tokio::test]
+async fn a_thousand_watches_of_a_kind_have_an_event_written_down_once() {
+    let cluster = Cluster::start().await;
+    let path = "/api/v1/namespaces/default/configmaps";
+    let (_, list) = cluster.get(path).await;
+    let version = list["metadata"]["resourceVersion"].as_str().unwrap();
+    let path = format!("{path}?watch=true&resourceVersion={version}");
+    let mut watches = Vec::new();
+    for _ in 0..1000 {
+        watches.push(cluster.watch(&path).await);
+    }
+    for n in 0..3 {
+        cluster.config_map(&format!("c{n}"), json!({})).await;
+    }
+    for watch in &mut watches {
+        for n in 0..3 {
+            assert_eq!(watch.said().await, format!("ADDED c{n}"));
+        }
+    }
+    let (_, text) = cluster.get("/metrics").await;
+    assert!(text.as_str().unwrap().lines().any(|line| line == "coracle_watch_lines_made 3"), "{text}");
 }
 
 #[tokio::test]
