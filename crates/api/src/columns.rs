@@ -7,12 +7,14 @@ use crate::kind::Kind;
 
 mod age;
 pub(crate) mod apps;
+pub(crate) mod cluster;
 pub(crate) mod core;
 pub(crate) mod events;
 mod headings;
 pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod pod;
+pub(crate) mod storage;
 mod table;
 
 pub use age::human_duration;

@@ -8,8 +8,10 @@ use serde_json::{Map, Value};
 pub(crate) mod apps;
 mod container;
 pub(crate) mod core;
+pub(crate) mod limits;
 pub(crate) mod network;
 pub(crate) mod pod;
+pub(crate) mod storage;
 mod volumes;
 
 pub(crate) type Object = Map<String, Value>;

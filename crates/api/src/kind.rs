@@ -12,6 +12,7 @@ mod parts;
 
 pub(crate) use meta::drop_null;
 pub use meta::{generation_of, name_of, namespace_of, uid_of};
+pub(crate) use parts::keep;
 pub use parts::{Part, Subresource};
 
 /// A row of the table of kinds. A custom resource becomes the same row at run time.
@@ -48,6 +49,8 @@ pub struct Kind {
     pub create_on_update: bool,
     /// PUT without resourceVersion overwrites what is there.
     pub unconditional_update: bool,
+    /// What every request about the kind is told: that a newer one should be used.
+    pub deprecation: Option<String>,
     pub columns: Columns,
     /// Field selectors besides `metadata.name` and `metadata.namespace`.
     pub fields: Vec<SelectableField>,

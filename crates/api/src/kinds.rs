@@ -8,11 +8,17 @@ use crate::columns::Columns;
 use crate::kind::{Generation, Hooks, Kind, SelectableField, Subresource};
 
 mod apps;
+mod certificates;
 mod coordination;
 pub mod core;
 mod discovery;
 pub(crate) mod events;
+mod node;
+mod scheduling;
+mod storage;
 mod unkept;
+
+pub use scheduling::SYSTEM_PRIORITIES;
 
 static ALL: LazyLock<Vec<Kind>> = LazyLock::new(|| {
     let rows = [
@@ -23,6 +29,10 @@ static ALL: LazyLock<Vec<Kind>> = LazyLock::new(|| {
         coordination::rows(),
         discovery::rows(),
         events::rows(),
+        certificates::rows(),
+        node::rows(),
+        scheduling::rows(),
+        storage::rows(),
     ];
     rows.into_iter().flatten().collect()
 });
@@ -75,6 +85,7 @@ fn row(group: &str, version: &str, kind: &str, plural: &str) -> Kind {
         returns_deleted: false,
         create_on_update: false,
         unconditional_update: true,
+        deprecation: None,
         columns: Columns::default(),
         fields: Vec::new(),
         hooks: Hooks::default(),

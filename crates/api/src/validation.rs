@@ -2,6 +2,8 @@
 
 mod affinity;
 pub mod apps;
+pub(crate) mod certificates;
+pub(crate) mod claims;
 mod common;
 pub(crate) mod config;
 mod container;
@@ -9,20 +11,29 @@ mod cursor;
 mod env;
 mod error;
 pub(crate) mod events;
+mod go_text;
 pub(crate) mod leases;
+pub(crate) mod limit_ranges;
 pub mod metadata;
 mod mounts;
 pub(crate) mod namespaces;
 pub(crate) mod nodes;
+mod pem;
+pub(crate) mod persistent_volumes;
 pub(crate) mod pod;
 mod pod_update;
+pub(crate) mod priority_classes;
 mod probes;
+pub(crate) mod quotas;
+mod resource_names;
 mod resources;
+pub(crate) mod runtime_classes;
 mod scheduling;
 mod security;
 pub(crate) mod selectors;
 pub(crate) mod services;
 pub(crate) mod slices;
+pub(crate) mod storage_classes;
 mod volume_sources;
 mod volumes;
 

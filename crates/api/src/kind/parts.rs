@@ -14,6 +14,8 @@ pub enum Part {
     Finalize,
     EphemeralContainers,
     Resize,
+    /// What is decided about a certificate request.
+    Approval,
 }
 
 impl Part {
@@ -25,6 +27,7 @@ impl Part {
             "finalize" => Some(Self::Finalize),
             "ephemeralcontainers" => Some(Self::EphemeralContainers),
             "resize" => Some(Self::Resize),
+            "approval" => Some(Self::Approval),
             _ => None,
         }
     }
@@ -47,6 +50,8 @@ pub(super) fn isolate(kind: &Kind, new: &mut Value, old: &Value, part: Part) {
         Part::Object if kind.isolates_status() => keep(new, old, &["status"]),
         Part::Object => {}
         Part::Status => keep_all_but(new, old, "status"),
+        // The kind itself knows what of its status is the decision.
+        Part::Approval => {}
         Part::Finalize | Part::EphemeralContainers | Part::Resize => keep(new, old, &["status"]),
     }
 }

@@ -4,21 +4,27 @@ use serde_json::json;
 
 use super::{fields, other, part, row, status, strings};
 use crate::kind::{Generation, Hooks, Kind};
-use crate::{columns, defaults, names, validation};
+use crate::{columns, defaults, names, validation, warnings};
 
 mod fields_of;
+mod limits;
 mod prepare;
 pub mod qos;
+mod volumes;
 
 pub(super) fn rows() -> Vec<Kind> {
     vec![
         config_map(),
         endpoints(),
         super::events::core(),
+        limits::limit_range(),
         namespace(),
         node(),
+        volumes::persistent_volume_claim(),
+        volumes::persistent_volume(),
         pod(),
         pod_template(),
+        limits::resource_quota(),
         secret(),
         service_account(),
         service(),
@@ -44,11 +50,13 @@ fn endpoints() -> Kind {
         create_on_update: true,
         singular: "endpoints".to_owned(),
 
+        deprecation: Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".to_owned()),
         columns: columns::network::endpoints(),
         hooks: Hooks {
             defaults: defaults::network::endpoints,
             validate: validation::slices::endpoints_object,
             validate_update: validation::slices::endpoints_update,
+            warnings: warnings::endpoints,
             ..Hooks::default()
         },
         ..row("", "v1", "Endpoints", "endpoints")
@@ -93,6 +101,7 @@ fn node() -> Kind {
             defaults: defaults::core::node,
             validate: validation::nodes::node,
             validate_update: validation::nodes::node_update,
+            warnings: warnings::node,
             ..Hooks::default()
         },
         status_on_create: true,
@@ -116,6 +125,7 @@ fn pod() -> Kind {
             prepare_update: prepare::pod_update,
             validate: validation::pod::validate,
             validate_update: validation::pod::validate_update,
+            warnings: warnings::pod,
             ..Hooks::default()
         },
         returns_deleted: true,
@@ -147,6 +157,7 @@ fn pod_template() -> Kind {
             defaults: defaults::apps::pod_template,
             validate: validation::apps::pod_template,
             validate_update: |new, _, _| validation::apps::pod_template(new),
+            warnings: warnings::pod_template,
             ..Hooks::default()
         },
         returns_deleted: true,
@@ -162,6 +173,7 @@ fn secret() -> Kind {
             defaults: defaults::core::secret,
             validate: validation::config::secret,
             validate_update: validation::config::secret_update,
+            warnings: warnings::secret,
             ..Hooks::default()
         },
         ..row("", "v1", "Secret", "secrets")
@@ -174,6 +186,7 @@ fn service_account() -> Kind {
         subresources: vec![other("token", "authentication.k8s.io", "v1", "TokenRequest", &["create"])],
 
         columns: columns::core::service_account(),
+        hooks: Hooks { warnings: warnings::service_account, ..Hooks::default() },
         returns_deleted: true,
         ..row("", "v1", "ServiceAccount", "serviceaccounts")
     }
@@ -198,6 +211,7 @@ fn service() -> Kind {
             validate: validation::services::service,
             validate_update: validation::services::service_update,
             validate_name: names::dns_label_name,
+            warnings: warnings::service,
             ..Hooks::default()
         },
         empty_status: Some(json!({"loadBalancer": {}})),

@@ -24,7 +24,7 @@ fn node(at: Cursor<'_, '_>, errors: &mut Errors) {
 }
 
 /// Terms of which one must be met.
-fn node_selector(at: Cursor<'_, '_>, errors: &mut Errors) {
+pub(super) fn node_selector(at: Cursor<'_, '_>, errors: &mut Errors) {
     let terms = at.field("nodeSelectorTerms");
     if terms.is_empty() {
         errors.push(terms.required("must have at least one node selector term"));

@@ -36,7 +36,7 @@ pub(crate) fn namespace_update(new: &Value, _: &Value, part: Part) -> Vec<FieldE
     match part {
         Part::Status => phase(root, &mut errors),
         Part::Finalize => finalize(root, &mut errors),
-        Part::Object | Part::EphemeralContainers | Part::Resize => {}
+        Part::Object | Part::EphemeralContainers | Part::Resize | Part::Approval => {}
     }
     errors
 }

@@ -47,7 +47,7 @@ pub(in super::super) fn pod_update(new: &mut Value, old: &Value, part: Part) {
         }
         Part::EphemeralContainers => only_spec_field(new, old, "ephemeralContainers"),
         Part::Resize => only_resources(new, old),
-        Part::Object | Part::Finalize => {}
+        Part::Object | Part::Finalize | Part::Approval => {}
     }
 }
 
