@@ -71,6 +71,7 @@ impl Write<'_> {
             Part::Finalize => "finalize",
             Part::EphemeralContainers => "ephemeralcontainers",
             Part::Resize => "resize",
+            Part::Approval => "approval",
         }
     }
 

@@ -91,7 +91,7 @@ impl Resource {
         self.kind.subresource("status")?;
         match part {
             Part::Object | Part::Finalize | Part::EphemeralContainers | Part::Resize => Some(status),
-            Part::Status => Some(spec),
+            Part::Status | Part::Approval => Some(spec),
         }
     }
 

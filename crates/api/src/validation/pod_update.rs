@@ -14,7 +14,7 @@ pub(super) fn validate(new: &Value, old: &Value, part: Part) -> Vec<FieldError> 
         Part::Status => status(new, old, &mut errors),
         Part::EphemeralContainers => ephemeral(new, old, &mut errors),
         Part::Resize => resize(new, old, &mut errors),
-        Part::Finalize => {}
+        Part::Finalize | Part::Approval => {}
     }
     errors
 }
