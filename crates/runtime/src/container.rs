@@ -3,11 +3,14 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::module::ModuleKind;
 use crate::network::Network;
+use crate::pipe::Pipe;
 use crate::sandbox::Sandbox;
 
 /// One directory of the host that a guest sees.
@@ -19,13 +22,16 @@ pub struct Mount {
 }
 
 /// What a guest finds at its standard input.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub enum Stdin {
     /// Nothing: the end of the stream.
     #[default]
     Empty,
     /// A stream that stays silent, and ends when the container is told to terminate.
     Open,
+    /// What somebody writes into this pipe. It ends at the latest when the container is told to terminate, and is hung
+    /// up when the container has ended.
+    Pipe(Arc<Pipe>),
 }
 
 /// The two streams that a guest may write to.
@@ -39,6 +45,11 @@ pub enum StdStream {
 pub trait Output: Send + Sync + 'static {
     /// Takes what a guest wrote, in order and as it was written: lines may come in pieces. Must not block.
     fn write(&self, stream: StdStream, bytes: Bytes);
+
+    /// Ready when there is room for more. A guest is held up until then, but its `write` may come anyway.
+    fn poll_ready(&self, _stream: StdStream, _cx: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
 }
 
 /// Everything that a container is given. What is not here, its guest does not have.
@@ -51,6 +62,8 @@ pub struct ContainerSpec {
     pub env: Vec<(String, String)>,
     pub mounts: Vec<Mount>,
     pub stdin: Stdin,
+    /// The guest is told that its standard streams are a terminal.
+    pub terminal: bool,
     /// Bytes of linear memory and tables that all live instances may hold together.
     pub memory_max: Option<u64>,
     /// Cores, as in `0.5`, that all live instances may use together.
@@ -77,6 +90,7 @@ impl ContainerSpec {
             env: Vec::new(),
             mounts: Vec::new(),
             stdin: Stdin::Empty,
+            terminal: false,
             memory_max: None,
             cpu_max: None,
             network,
@@ -87,6 +101,21 @@ impl ContainerSpec {
         }
     }
 }
+
+/// What a second run in a running container is given. The rest is as the container has it.
+#[derive(Clone)]
+pub struct Exec {
+    /// The command line, with the program's own name first.
+    pub args: Vec<String>,
+    pub stdin: Stdin,
+    pub terminal: bool,
+    pub output: Arc<dyn Output>,
+}
+
+/// A server has no way in for a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an HTTP component answers requests and has no `run`: it cannot run a command")]
+pub struct NotAProcess;
 
 /// How a container ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,9 +177,29 @@ impl Container {
         self.sandbox.kill.cancel();
     }
 
+    /// Runs the container's module once more, beside it: in the same environment, with the same mounts and network, under
+    /// the same limits together. It ends with the container at the latest, and is killed when it is dropped.
+    pub fn exec(&self, exec: Exec) -> Result<Self, NotAProcess> {
+        match self.sandbox.module.kind() {
+            ModuleKind::Http => Err(NotAProcess),
+            ModuleKind::Command | ModuleKind::CoreCommand => Ok(Self::new(self.sandbox.exec(exec))),
+        }
+    }
+
+    /// Sets the limits anew, for what runs and for what is yet to run. Memory that is held already is not taken away.
+    pub fn set_limits(&self, memory_max: Option<u64>, cpu_max: Option<f64>) {
+        self.sandbox.memory.set_max(memory_max);
+        self.sandbox.cpu.set_max(cpu_max);
+    }
+
     /// What it has used so far.
     pub fn usage(&self) -> Usage {
         self.sandbox.usage()
+    }
+
+    /// What it sees of the host's files.
+    pub fn mounts(&self) -> &[Mount] {
+        &self.sandbox.spec.mounts
     }
 
     /// The addresses of the network that it was given.

@@ -12,7 +12,7 @@ use crate::container::{StdStream, Stdin};
 use crate::http::Outgoing;
 use crate::limits::Limiter;
 use crate::sandbox::Sandbox;
-use crate::stdio::{Silent, Writer};
+use crate::stdio::{Piped, Silent, Writer};
 
 /// The state of one component instance.
 pub(crate) struct Guest {
@@ -66,11 +66,17 @@ fn wasi(sandbox: &Arc<Sandbox>) -> wasmtime::Result<WasiCtxBuilder> {
     let spec = &sandbox.spec;
     let mut wasi = WasiCtx::builder();
     wasi.args(&spec.args).envs(&spec.env);
-    if spec.stdin == Stdin::Open {
-        wasi.stdin(Silent::until(&sandbox.terminate));
+    match &spec.stdin {
+        Stdin::Empty => {}
+        Stdin::Open => {
+            wasi.stdin(Silent::until(&sandbox.terminate));
+        }
+        Stdin::Pipe(pipe) => {
+            wasi.stdin(Piped::new(pipe, spec.terminal));
+        }
     }
-    wasi.stdout(Writer::new(&spec.output, StdStream::Stdout));
-    wasi.stderr(Writer::new(&spec.output, StdStream::Stderr));
+    wasi.stdout(Writer::new(&spec.output, StdStream::Stdout, spec.terminal));
+    wasi.stderr(Writer::new(&spec.output, StdStream::Stderr, spec.terminal));
     for mount in &spec.mounts {
         let perms = if mount.read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
         wasi.preopened_dir(&mount.host, &mount.guest, perms)

@@ -9,6 +9,9 @@
 //! * an **HTTP** component (`wasi:http/incoming-handler`, `wasi:http/handler`) is a server on `http_port`, with a fresh
 //!   instance per request.
 //!
+//! [`Container::exec`] runs the module of a running process again, beside it and in its place: with other arguments, the
+//! same environment, mounts and network, and under the same limits together.
+//!
 //! Promises: a guest that spins, traps, or asks for too much memory harms nobody else; [`Container::kill`] ends a guest
 //! within milliseconds wherever it is; every task of a container ends when its [`Container`] is dropped.
 
@@ -27,6 +30,7 @@ mod mapped;
 mod meter;
 mod module;
 pub mod network;
+mod pipe;
 mod runtime;
 mod sandbox;
 mod sockets;
@@ -35,6 +39,9 @@ mod tasks;
 mod ticker;
 mod trap;
 
-pub use container::{Container, ContainerSpec, Exit, Mount, Output, REQUESTS_MAX, StdStream, Stdin, Usage};
+pub use container::{
+    Container, ContainerSpec, Exec, Exit, Mount, NotAProcess, Output, REQUESTS_MAX, StdStream, Stdin, Usage,
+};
+pub use pipe::{Broken, PIPE_BYTES_MAX, Pipe};
 pub use module::{LoadError, Module, ModuleKind};
 pub use runtime::{Config, Error, Runtime};

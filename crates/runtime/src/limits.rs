@@ -10,7 +10,8 @@ use wasmtime::ResourceLimiter;
 pub(crate) struct MemoryAccount {
     used: AtomicU64,
     n_instances: AtomicU64,
-    max: Option<u64>,
+    /// `u64::MAX` when there is no limit.
+    max: AtomicU64,
 }
 
 /// A guest asked for more than its container may have.
@@ -24,7 +25,12 @@ pub(crate) struct MemoryExceeded {
 
 impl MemoryAccount {
     pub(crate) fn new(max: Option<u64>) -> Arc<Self> {
-        Arc::new(Self { used: AtomicU64::new(0), n_instances: AtomicU64::new(0), max })
+        Arc::new(Self { used: AtomicU64::new(0), n_instances: AtomicU64::new(0), max: AtomicU64::new(max.unwrap_or(u64::MAX)) })
+    }
+
+    /// What holds from the next growth on.
+    pub(crate) fn set_max(&self, max: Option<u64>) {
+        self.max.store(max.unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     pub(crate) fn used(&self) -> u64 {
@@ -37,13 +43,12 @@ impl MemoryAccount {
 
     fn take(&self, bytes: u64, own: u64) -> Result<(), MemoryExceeded> {
         let used = self.used.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        match self.max {
-            Some(limit) if used > limit => {
-                self.used.fetch_sub(bytes, Ordering::Relaxed);
-                Err(MemoryExceeded { limit, by_others: own + bytes <= limit })
-            }
-            Some(_) | None => Ok(()),
+        let limit = self.max.load(Ordering::Relaxed);
+        if used > limit {
+            self.used.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(MemoryExceeded { limit, by_others: own + bytes <= limit });
         }
+        Ok(())
     }
 }
 
@@ -126,6 +131,17 @@ mod tests {
         drop(first);
         assert!(second.memory_growing(0, 100, None).unwrap());
         assert_eq!((account.used(), account.n_instances()), (100, 1));
+    }
+
+    #[test]
+    fn a_new_limit_holds_from_the_next_growth_on() {
+        let account = MemoryAccount::new(Some(100));
+        let mut limiter = Limiter::new(&account);
+        assert!(limiter.memory_growing(0, 80, None).unwrap());
+        account.set_max(Some(50));
+        assert!(limiter.memory_growing(80, 81, None).is_err());
+        account.set_max(None);
+        assert!(limiter.memory_growing(80, 1000, None).unwrap());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -23,13 +23,23 @@ const FULL_TICKS_MAX: u32 = 4;
 /// The CPU time of one container.
 pub(crate) struct CpuAccount {
     used_ns: AtomicU64,
-    share: Option<Mutex<Share>>,
+    share: Mutex<Option<Share>>,
+    /// Spares those without a share the lock.
+    has_share: AtomicBool,
 }
 
 impl CpuAccount {
     pub(crate) fn new(cores_max: Option<f64>) -> Self {
-        let share = cores_max.map(|cores| Mutex::new(Share::new(cores, Instant::now())));
-        Self { used_ns: AtomicU64::new(0), share }
+        let account =
+            Self { used_ns: AtomicU64::new(0), share: Mutex::new(None), has_share: AtomicBool::new(false) };
+        account.set_max(cores_max);
+        account
+    }
+
+    /// What holds from the next slice on.
+    pub(crate) fn set_max(&self, cores_max: Option<f64>) {
+        *self.share.lock() = cores_max.map(|cores| Share::new(cores, Instant::now()));
+        self.has_share.store(cores_max.is_some(), Ordering::Relaxed);
     }
 
     pub(crate) fn used_ns(&self) -> u64 {
@@ -38,13 +48,18 @@ impl CpuAccount {
 
     fn charge(&self, spent: Duration) {
         self.used_ns.fetch_add(nanos(spent), Ordering::Relaxed);
-        if let Some(share) = &self.share {
-            share.lock().charge(spent, Instant::now());
+        if self.has_share.load(Ordering::Relaxed)
+            && let Some(share) = &mut *self.share.lock()
+        {
+            share.charge(spent, Instant::now());
         }
     }
 
     fn pause_until(&self) -> Option<Instant> {
-        self.share.as_ref()?.lock().pause_until(Instant::now())
+        if !self.has_share.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.share.lock().as_mut()?.pause_until(Instant::now())
     }
 }
 

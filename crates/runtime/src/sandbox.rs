@@ -8,7 +8,7 @@ use coracle_stdx::{CancellationToken, Gate};
 use tokio::sync::watch;
 use tracing::debug;
 
-use crate::container::{ContainerSpec, Exit, Usage};
+use crate::container::{ContainerSpec, Exec, Exit, Stdin, Usage};
 use crate::engine::Engine;
 use crate::limits::MemoryAccount;
 use crate::meter::{CpuAccount, Metered};
@@ -22,6 +22,7 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// One container, seen from inside.
 pub(crate) struct Sandbox {
     pub(crate) spec: ContainerSpec,
+    pub(crate) module: Arc<Module>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) tasks: Tasks,
     pub(crate) terminate: CancellationToken,
@@ -38,25 +39,59 @@ pub(crate) struct Sandbox {
 
 /// Starts `module` as `spec` says.
 pub(crate) fn start(engine: Arc<Engine>, module: Arc<Module>, spec: ContainerSpec) -> Arc<Sandbox> {
+    let memory = MemoryAccount::new(spec.memory_max);
+    let cpu = Arc::new(CpuAccount::new(spec.cpu_max));
+    begin(engine, module, spec, memory, cpu)
+}
+
+fn begin(
+    engine: Arc<Engine>,
+    module: Arc<Module>,
+    spec: ContainerSpec,
+    memory: Arc<MemoryAccount>,
+    cpu: Arc<CpuAccount>,
+) -> Arc<Sandbox> {
     let sandbox = Arc::new(Sandbox {
         engine,
+        module,
         tasks: Tasks::new(),
         terminate: CancellationToken::new(),
         kill: CancellationToken::new(),
         listening: Gate::new(),
-        memory: MemoryAccount::new(spec.memory_max),
-        cpu: Arc::new(CpuAccount::new(spec.cpu_max)),
+        memory,
+        cpu,
         n_requests: AtomicU64::new(0),
         n_sockets: AtomicUsize::new(0),
         draining: watch::Sender::new(0),
         exit: watch::Sender::new(None),
         spec,
     });
-    sandbox.tasks.spawn(Arc::clone(&sandbox).run(module));
+    sandbox.tasks.spawn(Arc::clone(&sandbox).run());
+    if let Stdin::Pipe(pipe) = &sandbox.spec.stdin {
+        let (pipe, terminate) = (Arc::clone(pipe), sandbox.terminate.clone());
+        sandbox.tasks.spawn(async move {
+            terminate.cancelled().await;
+            pipe.end();
+        });
+    }
     sandbox
 }
 
 impl Sandbox {
+    /// Runs the module again in this container's place, until this container ends at the latest.
+    pub(crate) fn exec(self: &Arc<Self>, exec: Exec) -> Arc<Self> {
+        let Exec { args, stdin, terminal, output } = exec;
+        let spec = ContainerSpec { args, stdin, terminal, output, ..self.spec.clone() };
+        let (engine, module) = (Arc::clone(&self.engine), Arc::clone(&self.module));
+        let child = begin(engine, module, spec, Arc::clone(&self.memory), Arc::clone(&self.cpu));
+        let (parent, kill) = (Arc::clone(self), child.kill.clone());
+        child.tasks.spawn(async move {
+            parent.ended().await;
+            kill.cancel();
+        });
+        child
+    }
+
     /// Returns how the container ended, once it has.
     pub(crate) async fn ended(&self) -> Exit {
         let mut exit = self.exit.subscribe();
@@ -82,25 +117,29 @@ impl Sandbox {
         Metered::new(&self.engine, &self.cpu, Box::pin(work))
     }
 
-    async fn run(self: Arc<Self>, module: Arc<Module>) {
+    async fn run(self: Arc<Self>) {
         // A panic in the host's code must not leave anybody waiting for this container.
         let end = End(Arc::clone(&self));
         let exit = tokio::select! {
             biased;
             () = self.kill.cancelled() => Exit::Killed,
-            exit = self.drive(&module) => {
+            exit = self.drive() => {
                 self.drain().await;
                 exit
             }
         };
         debug!(container = %self.spec.name, ?exit, "ended");
+        if let Stdin::Pipe(pipe) = &self.spec.stdin {
+            pipe.hang_up();
+        }
         self.end(exit);
         drop(end);
         // What the guest left behind ends with it; so does this task, which has nothing left to do.
         self.tasks.abort();
     }
 
-    async fn drive(self: &Arc<Self>, module: &Arc<Module>) -> Exit {
+    async fn drive(self: &Arc<Self>) -> Exit {
+        let module = &self.module;
         match &module.entry {
             Entry::Http2(_) | Entry::Http3(_) => http::serve(Arc::clone(self), Arc::clone(module)).await,
             Entry::Command2(_) | Entry::Command3(_) | Entry::Core(_) => {

@@ -1,9 +1,10 @@
-//! A guest's standard streams. They never block the guest, and reach nothing of the host's own.
+//! A guest's standard streams. They never block a thread, and reach nothing of the host's own.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::future::poll_fn;
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use coracle_stdx::CancellationToken;
@@ -12,9 +13,10 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
 use wasmtime_wasi_io::poll::Pollable;
-use wasmtime_wasi_io::streams::{OutputStream, StreamResult};
+use wasmtime_wasi_io::streams::{InputStream, OutputStream, StreamError, StreamResult};
 
 use crate::container::{Output, StdStream};
+use crate::pipe::Pipe;
 
 /// What a guest may write at a time.
 const WRITE_MAX: usize = 64 << 10;
@@ -24,17 +26,18 @@ const WRITE_MAX: usize = 64 << 10;
 pub(crate) struct Writer {
     output: Arc<dyn Output>,
     stream: StdStream,
+    is_terminal: bool,
 }
 
 impl Writer {
-    pub(crate) fn new(output: &Arc<dyn Output>, stream: StdStream) -> Self {
-        Self { output: Arc::clone(output), stream }
+    pub(crate) fn new(output: &Arc<dyn Output>, stream: StdStream, is_terminal: bool) -> Self {
+        Self { output: Arc::clone(output), stream, is_terminal }
     }
 }
 
 impl IsTerminal for Writer {
     fn is_terminal(&self) -> bool {
-        false
+        self.is_terminal
     }
 }
 
@@ -50,7 +53,9 @@ impl StdoutStream for Writer {
 
 #[async_trait]
 impl Pollable for Writer {
-    async fn ready(&mut self) {}
+    async fn ready(&mut self) {
+        poll_fn(|cx| self.output.poll_ready(self.stream, cx)).await;
+    }
 }
 
 impl OutputStream for Writer {
@@ -66,12 +71,14 @@ impl OutputStream for Writer {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(WRITE_MAX)
+        let has_room = self.output.poll_ready(self.stream, &mut Context::from_waker(Waker::noop())).is_ready();
+        Ok(if has_room { WRITE_MAX } else { 0 })
     }
 }
 
 impl AsyncWrite for Writer {
-    fn poll_write(self: Pin<&mut Self>, _cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.output.poll_ready(self.stream, cx));
         let n = bytes.len().min(WRITE_MAX);
         if n > 0 {
             self.output.write(self.stream, Bytes::copy_from_slice(&bytes[..n]));
@@ -114,5 +121,61 @@ impl StdinStream for Silent {
 impl AsyncRead for SilentStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, _buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.0.as_mut().poll(cx).map(Ok)
+    }
+}
+
+/// A standard input that somebody writes into. All of a guest's handles share it.
+#[derive(Clone)]
+pub(crate) struct Piped {
+    pipe: Arc<Pipe>,
+    is_terminal: bool,
+}
+
+impl Piped {
+    pub(crate) fn new(pipe: &Arc<Pipe>, is_terminal: bool) -> Self {
+        Self { pipe: Arc::clone(pipe), is_terminal }
+    }
+}
+
+impl IsTerminal for Piped {
+    fn is_terminal(&self) -> bool {
+        self.is_terminal
+    }
+}
+
+impl StdinStream for Piped {
+    fn async_stream(&self) -> Box<dyn AsyncRead + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn p2_stream(&self) -> Box<dyn InputStream> {
+        Box::new(self.clone())
+    }
+}
+
+#[async_trait]
+impl Pollable for Piped {
+    async fn ready(&mut self) {
+        self.pipe.readable().await;
+    }
+}
+
+#[async_trait]
+impl InputStream for Piped {
+    fn read(&mut self, size: usize) -> StreamResult<Bytes> {
+        self.pipe.try_read(size).ok_or(StreamError::Closed)
+    }
+
+    async fn blocking_read(&mut self, size: usize) -> StreamResult<Bytes> {
+        self.pipe.read(size).await.ok_or(StreamError::Closed)
+    }
+}
+
+impl AsyncRead for Piped {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if let Some(bytes) = ready!(self.pipe.poll_read(buf.remaining(), cx)) {
+            buf.put_slice(&bytes);
+        }
+        Poll::Ready(Ok(()))
     }
 }
