@@ -4,22 +4,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-};
-use rustls::pki_types::CertificateSigningRequestDer;
-use rustls::pki_types::pem::PemObject;
-
 use crate::tokens::TokenKey;
 use crate::{Error, files};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const CA_VALIDITY: Duration = DAY.saturating_mul(3650);
 /// How long a certificate of a component or of the administrator is good.
 const CLIENT_VALIDITY: Duration = DAY.saturating_mul(365);
 /// Clocks of two machines may differ by this much.
-const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+pub(crate) const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// A certificate and its private key, both in PEM.
 #[derive(Clone)]
@@ -42,6 +39,13 @@ struct Inner {
     ca_pem: String,
     issuer: Issuer<'static, KeyPair>,
     token_key: TokenKey,
+    ends: SystemTime,
+}
+
+impl std::fmt::Debug for Pki {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pki").field("ca_pem", &self.0.ca_pem).finish_non_exhaustive()
+    }
 }
 
 impl Pki {
@@ -54,7 +58,8 @@ impl Pki {
         let key = KeyPair::from_pem(&key_pem).map_err(malformed)?;
         let issuer = Issuer::from_ca_cert_pem(&ca_pem, key)
             .map_err(|source| Error::Malformed { path: dir.join("ca.crt"), source })?;
-        Ok(Self(Arc::new(Inner { ca_pem, issuer, token_key: TokenKey::from_pem(&token_pem)? })))
+        let ends = crate::validity(&ca_pem)?.1;
+        Ok(Self(Arc::new(Inner { ca_pem, issuer, token_key: TokenKey::from_pem(&token_pem)?, ends })))
     }
 
     /// The authority's certificate, which clients trust.
@@ -84,21 +89,14 @@ impl Pki {
         self.issue(name, names.to_vec(), &[ExtendedKeyUsagePurpose::ServerAuth], validity)
     }
 
-    /// Signs the public key, subject and names of a PEM certificate request. Whether its maker may have that subject is
-    /// the caller's to decide.
-    pub fn sign_request(
-        &self,
-        request_pem: &str,
-        usages: &[ExtendedKeyUsagePurpose],
-        validity: Duration,
-    ) -> Result<String, Error> {
-        let der = CertificateSigningRequestDer::from_pem_slice(request_pem.as_bytes())
-            .map_err(|_| Error::Request { source: rcgen::Error::CouldNotParseCertificationRequest })?;
-        let mut request =
-            CertificateSigningRequestParams::from_der(&der).map_err(|source| Error::Request { source })?;
-        restrict(&mut request.params, usages, validity);
-        let certificate = request.signed_by(&self.0.issuer).map_err(|source| Error::Request { source })?;
-        Ok(certificate.pem())
+    /// The key and name that sign every certificate.
+    pub(crate) fn issuer(&self) -> &Issuer<'static, KeyPair> {
+        &self.0.issuer
+    }
+
+    /// When the authority ends, and everything that it vouches for.
+    pub(crate) fn ends(&self) -> SystemTime {
+        self.0.ends
     }
 
     fn issue(
@@ -222,19 +220,5 @@ mod tests {
         let identity = pki.issue_client("system:node:n1", Some("system:nodes")).unwrap();
         let expected = Subject { common_name: "system:node:n1".into(), organizations: vec!["system:nodes".into()] };
         assert_eq!(subject_of_pem(&identity.certificate_pem).unwrap(), expected);
-    }
-
-    #[test]
-    fn a_request_is_signed_with_its_own_subject_and_never_as_an_authority() {
-        let dir = tempfile::tempdir().unwrap();
-        let pki = Pki::open(dir.path()).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::default();
-        params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, "jane");
-        let request = params.serialize_request(&key).unwrap().pem().unwrap();
-        let pem = pki.sign_request(&request, &[ExtendedKeyUsagePurpose::ClientAuth], DAY).unwrap();
-        assert_eq!(subject_of_pem(&pem).unwrap().common_name, "jane");
-        assert!(pki.sign_request("nonsense", &[], DAY).is_err());
     }
 }

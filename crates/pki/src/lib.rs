@@ -10,6 +10,10 @@
 mod authority;
 mod files;
 mod kubeconfig;
+mod own_key;
+mod peers;
+mod pin;
+mod request;
 mod server;
 mod subject;
 mod tls;
@@ -20,6 +24,10 @@ use std::path::{Path, PathBuf};
 pub use authority::{Identity, Pki};
 pub use files::write_private;
 pub use kubeconfig::{kubeconfig, write_kubeconfig};
+pub use own_key::{SigningRequest, signing_request, validity};
+pub use peers::{Renewable, peer_configs};
+pub use pin::{Pin, key_hash};
+pub use request::Request;
 pub use subject::{Subject, subject};
 
 /// What can go wrong while making, reading or using keys and certificates.
@@ -37,6 +45,8 @@ pub enum Error {
     Malformed { path: PathBuf, source: rcgen::Error },
     #[error("understand a certificate signing request")]
     Request { source: rcgen::Error },
+    #[error("a certificate cannot name {n} organizations")]
+    Organizations { n: usize },
     #[error("understand a certificate: {cause}")]
     Certificate { cause: String },
     #[error("build TLS settings: {cause}")]

@@ -2,6 +2,7 @@
 
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::x509::X509Name;
 
 use crate::Error;
 
@@ -14,14 +15,21 @@ pub struct Subject {
 
 /// The subject of a certificate.
 pub fn subject(certificate: &CertificateDer<'_>) -> Result<Subject, Error> {
-    let malformed = |cause: String| Error::Certificate { cause };
-    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|error| malformed(error.to_string()))?;
-    let name = parsed.subject();
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|error| malformed(&error))?;
+    let subject = of_name(parsed.subject());
+    if subject.common_name.is_empty() { Err(malformed(&"it has no common name")) } else { Ok(subject) }
+}
+
+pub(crate) fn of_name(name: &X509Name<'_>) -> Subject {
     let common_name = name.iter_common_name().next().and_then(|value| value.as_str().ok());
-    Ok(Subject {
-        common_name: common_name.ok_or_else(|| malformed("it has no common name".to_owned()))?.to_owned(),
+    Subject {
+        common_name: common_name.unwrap_or_default().to_owned(),
         organizations: name.iter_organization().filter_map(|value| value.as_str().ok()).map(str::to_owned).collect(),
-    })
+    }
+}
+
+fn malformed(cause: &dyn std::fmt::Display) -> Error {
+    Error::Certificate { cause: cause.to_string() }
 }
 
 #[cfg(test)]
