@@ -146,6 +146,16 @@ fn add_warnings(response: &mut Response, warnings: &[String]) {
     }
 }
 
+/// Puts a warning before those that are there.
+pub(crate) fn warn_first(response: &mut Response, text: &str) {
+    let later: Vec<HeaderValue> = response.headers().get_all(WARNING).iter().cloned().collect();
+    response.headers_mut().remove(WARNING);
+    add_warnings(response, &[text.to_owned()]);
+    for value in later {
+        response.headers_mut().append(WARNING, value);
+    }
+}
+
 fn escape(c: char) -> impl Iterator<Item = char> {
     let backslash = matches!(c, '"' | '\\').then_some('\\');
     backslash.into_iter().chain([c])

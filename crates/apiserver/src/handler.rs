@@ -61,6 +61,7 @@ pub(crate) async fn handle(Shared(state): Shared<Arc<State>>, request: Request) 
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let info = RequestInfo::parse(&parts.method, parts.uri.path(), &query);
     let (verb, label) = (info.verb, label(&state, &info));
+    let deprecation = deprecation(&state, &info);
     let wants_body = parts.method != Method::HEAD;
     let is_gzip = accepts_gzip(&parts.headers);
     let outcome = in_time(&state, info, query, parts, body).await;
@@ -69,6 +70,9 @@ pub(crate) async fn handle(Shared(state): Shared<Arc<State>>, request: Request) 
         Ok(Reply::Response(response)) => *response,
         Err(status) => answer::failure(&status, Wanted::JSON),
     };
+    if let Some(text) = deprecation {
+        answer::warn_first(&mut response, &text);
+    }
     if !wants_body {
         *response.body_mut() = Body::empty();
     }
@@ -119,6 +123,14 @@ fn label(state: &State, info: &RequestInfo) -> String {
         }
         Some(_) | None => "//".to_owned(),
     }
+}
+
+/// What is to be said of the kind to everybody who asks for it.
+fn deprecation(state: &State, info: &RequestInfo) -> Option<String> {
+    if !info.is_resource {
+        return None;
+    }
+    state.catalog.find(&info.group, &info.version, &info.resource)?.kind.deprecation.clone()
 }
 
 impl Call {

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::row;
 use crate::kind::{Generation, Hooks, Kind};
-use crate::{columns, defaults, validation};
+use crate::{columns, defaults, validation, warnings};
 
 pub(super) fn rows() -> Vec<Kind> {
     vec![Kind {
@@ -15,6 +15,7 @@ pub(super) fn rows() -> Vec<Kind> {
             prepare_create: drop_topology,
             validate: validation::slices::slice,
             validate_update: validation::slices::slice_update,
+            warnings: warnings::endpoint_slice,
             ..Hooks::default()
         },
         ..row("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices")

@@ -75,8 +75,6 @@ fn common_part(at: Cursor<'_, '_>, pod: &Pod<'_>, errors: &mut Errors) {
 fn image(at: Cursor<'_, '_>, errors: &mut Errors) {
     if at.str().is_empty() {
         errors.push(at.required(""));
-    } else if at.str().trim() != at.str() {
-        errors.push(at.invalid("must not have leading or trailing whitespace"));
     }
 }
 

@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::container::{self, Pod};
 use super::{
-    Cursor, Errors, FieldError, affinity, common, metadata, pod_update, resources, scheduling, security, volumes,
+    Cursor, Errors, FieldError, affinity, common, metadata, pod_annotations, pod_update, resources, scheduling,
+    security, volumes,
 };
 use crate::kind::{Part, name_of};
 use crate::names;
@@ -18,14 +19,47 @@ const DNS_POLICIES: [&str; 4] = ["ClusterFirstWithHostNet", "ClusterFirst", "Def
 pub(crate) fn validate(pod: &Value) -> Vec<FieldError> {
     let (root, mut errors) = (Cursor::root(pod), Vec::new());
     let at = root.field("spec");
-    spec(at, name_of(pod), &mut errors);
+    metadata_and_spec(root, name_of(pod), &mut errors);
     if !at.field("ephemeralContainers").is_empty() {
         errors.push(at.field("ephemeralContainers").forbidden("cannot be set on create"));
     }
     if !at.field("schedulingGates").is_empty() && !at.field("nodeName").str().is_empty() {
         errors.push(at.field("nodeName").forbidden("cannot be set until all schedulingGates have been cleared"));
     }
+    pod_annotations::match_fields(root.field("metadata"), at, &mut errors);
     errors
+}
+
+/// What is checked of a pod whenever it is written.
+pub(super) fn metadata_and_spec(root: Cursor<'_, '_>, name: &str, errors: &mut Errors) {
+    let (metadata, at) = (root.field("metadata"), root.field("spec"));
+    pod_annotations::check(metadata.field("annotations"), at, errors);
+    spec(at, name, errors);
+    tokens(at, errors);
+    for list in ["containers", "initContainers"] {
+        for container in at.field(list).items() {
+            let image = container.field("image");
+            if image.str().trim() != image.str() {
+                errors.push(image.invalid("must not have leading or trailing whitespace"));
+            }
+        }
+    }
+}
+
+/// A token is somebody's.
+fn tokens(spec: Cursor<'_, '_>, errors: &mut Errors) {
+    if !spec.field("serviceAccountName").str().is_empty() {
+        return;
+    }
+    for volume in spec.field("volumes").items() {
+        let projected = volume.field("projected");
+        for source in projected.field("sources").items() {
+            let token = source.field("serviceAccountToken");
+            if token.is_set() {
+                errors.push(token.forbidden("must not be specified when serviceAccountName is not set"));
+            }
+        }
+    }
 }
 
 /// A change of a pod.
@@ -39,7 +73,9 @@ pub(crate) fn template(at: Cursor<'_, '_>, errors: &mut Errors) {
     common::labels(at.with("labels", metadata.get("labels")), errors);
     metadata::annotations(at.with("annotations", metadata.get("annotations")), errors);
     let spec = at.field("spec");
+    pod_annotations::check(at.with("annotations", metadata.get("annotations")), spec, errors);
     self::spec(spec, "", errors);
+    pod_annotations::match_fields(metadata, spec, errors);
     if !spec.field("ephemeralContainers").is_empty() {
         errors.push(spec.field("ephemeralContainers").forbidden("ephemeral containers not allowed in pod template"));
     }

@@ -59,21 +59,26 @@ fn only_spec_field(new: &mut Value, old: &Value, field: &str) {
     drop_null(&mut new["spec"], field);
 }
 
-/// Everything but the resources of containers is as it was.
+/// Everything but the resources of containers is as it was. Containers keep the order that was asked for: it is checked.
 fn only_resources(new: &mut Value, old: &Value) {
     let wanted = new["spec"].take();
     restore(new, old);
     for list in ["containers", "initContainers"] {
-        let containers = new["spec"].get_mut(list).and_then(Value::as_array_mut);
-        for container in containers.into_iter().flatten() {
-            let asked = wanted[list].as_array().into_iter().flatten().find(|c| c["name"] == container["name"]);
-            let Some(asked) = asked else { continue };
-            for field in ["resources", "resizePolicy"] {
-                container[field] = asked[field].clone();
-                drop_null(container, field);
-            }
-        }
+        let containers = wanted[list].as_array().into_iter().flatten();
+        let containers: Vec<Value> = containers.map(|container| resized(container, &old["spec"][list])).collect();
+        new["spec"][list] = if containers.is_empty() { Value::Null } else { containers.into() };
+        drop_null(&mut new["spec"], list);
     }
+}
+
+fn resized(wanted: &Value, old: &Value) -> Value {
+    let known = old.as_array().into_iter().flatten().find(|container| container["name"] == wanted["name"]);
+    let Some(mut container) = known.cloned() else { return wanted.clone() };
+    for field in ["resources", "resizePolicy"] {
+        container[field] = wanted[field].clone();
+        drop_null(&mut container, field);
+    }
+    container
 }
 
 fn restore(new: &mut Value, old: &Value) {
