@@ -7,6 +7,7 @@ use crate::kind::Kind;
 
 mod age;
 pub(crate) mod apps;
+pub(crate) mod batch;
 pub(crate) mod cluster;
 pub(crate) mod core;
 pub(crate) mod events;
@@ -16,6 +17,7 @@ pub(crate) mod node;
 pub(crate) mod pod;
 pub(crate) mod storage;
 mod table;
+pub(crate) mod workloads;
 
 pub use age::human_duration;
 pub use table::{IncludeObject, TableOptions, partial, partial_list, row, table};

@@ -10,18 +10,20 @@ mod prune;
 mod quantity;
 mod time;
 mod typed;
+mod unstructured;
 
 use serde_json::Value;
 
 use crate::{proto, schema::Message, yaml as yaml_documents};
 
 pub use base64::decode as base64;
-pub(crate) use duration::format as format_duration;
+pub(crate) use duration::{format as format_duration, nanoseconds};
 pub(crate) use literal::float_value as go_float;
 pub use object::{Media, Target, TypeMeta, object, type_meta};
 pub use prune::prune;
 pub(crate) use quantity::canonical as canonical_quantity;
 pub(crate) use typed::{blank_message, is_zero, zero_message};
+pub use unstructured::check as check_unstructured;
 
 /// Deeper documents are refused. What is stored must be readable again by a parser that stops at 128, with
 /// managedFields some levels above an object's own depth.

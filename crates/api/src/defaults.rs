@@ -6,6 +6,7 @@
 use serde_json::{Map, Value};
 
 pub(crate) mod apps;
+pub(crate) mod batch;
 mod container;
 pub(crate) mod core;
 pub(crate) mod limits;
@@ -13,6 +14,7 @@ pub(crate) mod network;
 pub(crate) mod pod;
 pub(crate) mod storage;
 mod volumes;
+pub(crate) mod workloads;
 
 pub(crate) type Object = Map<String, Value>;
 

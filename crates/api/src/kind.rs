@@ -45,6 +45,8 @@ pub struct Kind {
     pub graceful: bool,
     /// The answer to a deletion is the object, and not a `Status`.
     pub returns_deleted: bool,
+    /// A deletion that does not say otherwise leaves the dependents alone.
+    pub orphans: bool,
     /// PUT of a missing object creates it.
     pub create_on_update: bool,
     /// PUT without resourceVersion overwrites what is there.

@@ -8,6 +8,7 @@ use crate::columns::Columns;
 use crate::kind::{Generation, Hooks, Kind, SelectableField, Subresource};
 
 mod apps;
+mod batch;
 mod certificates;
 mod coordination;
 pub mod core;
@@ -17,6 +18,7 @@ mod node;
 mod scheduling;
 mod storage;
 mod unkept;
+mod workloads;
 
 pub use scheduling::SYSTEM_PRIORITIES;
 
@@ -24,7 +26,10 @@ static ALL: LazyLock<Vec<Kind>> = LazyLock::new(|| {
     let rows = [
         unkept::core(),
         core::rows(),
+        workloads::core(),
         apps::rows(),
+        workloads::apps(),
+        batch::rows(),
         unkept::rows(),
         coordination::rows(),
         discovery::rows(),
@@ -33,6 +38,7 @@ static ALL: LazyLock<Vec<Kind>> = LazyLock::new(|| {
         node::rows(),
         scheduling::rows(),
         storage::rows(),
+        workloads::policy(),
     ];
     rows.into_iter().flatten().collect()
 });
@@ -83,6 +89,7 @@ fn row(group: &str, version: &str, kind: &str, plural: &str) -> Kind {
         empty_status: None,
         graceful: false,
         returns_deleted: false,
+        orphans: false,
         create_on_update: false,
         unconditional_update: true,
         deprecation: None,

@@ -2,10 +2,12 @@
 
 pub mod apply;
 pub mod columns;
+pub mod cron;
 pub mod decode;
 pub mod defaults;
 pub mod discovery;
 pub mod fieldset;
+pub mod go_json;
 pub mod identity;
 pub mod kind;
 pub mod kinds;
@@ -18,4 +20,5 @@ pub mod selector;
 pub mod status;
 pub mod strategic;
 pub mod validation;
+mod warnings;
 pub mod yaml;

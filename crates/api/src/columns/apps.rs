@@ -71,13 +71,13 @@ fn controller(object: &Value) -> Value {
 }
 
 /// The names and the images of a template's containers.
-fn containers(template: &Value) -> (Value, Value) {
+pub(super) fn containers(template: &Value) -> (Value, Value) {
     let containers = template["spec"]["containers"].as_array().map_or(&[][..], Vec::as_slice);
     let joined = |field: &str| json!(containers.iter().map(|c| text(&c[field])).collect::<Vec<_>>().join(","));
     (joined("name"), joined("image"))
 }
 
-fn selector(object: &Value) -> Value {
+pub(super) fn selector(object: &Value) -> Value {
     match from_label_selector(object) {
         Ok(selector) => or_none(&selector.to_string()),
         Err(_) => json!("<error>"),

@@ -8,7 +8,7 @@ pub(super) fn canonical(text: &str) -> Result<String, String> {
     nanoseconds(text).map(format)
 }
 
-fn nanoseconds(text: &str) -> Result<i64, String> {
+pub(crate) fn nanoseconds(text: &str) -> Result<i64, String> {
     let invalid = || format!("time: invalid duration {text:?}");
     let (sign, mut rest) = match text.as_bytes().first() {
         Some(b'-') => (-1.0, &text[1..]),

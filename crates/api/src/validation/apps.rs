@@ -31,7 +31,7 @@ pub(crate) fn deployment_update(new: &Value, old: &Value, part: Part) -> Vec<Fie
     errors
 }
 
-fn same_selector(spec: Cursor<'_, '_>, old: &Value, errors: &mut Errors) {
+pub(super) fn same_selector(spec: Cursor<'_, '_>, old: &Value, errors: &mut Errors) {
     if spec.get("selector") != &old["spec"]["selector"] {
         errors.push(selectors::invalid(spec.field("selector"), "field is immutable"));
     }
@@ -71,13 +71,13 @@ fn deployment_status(new: &Value, old: &Value) -> Vec<FieldError> {
     errors
 }
 
-fn counts(status: Cursor<'_, '_>, fields: &[&str], errors: &mut Errors) {
+pub(super) fn counts(status: Cursor<'_, '_>, fields: &[&str], errors: &mut Errors) {
     for field in fields {
         common::not_negative(status.field(field), errors);
     }
 }
 
-fn at_most(status: Cursor<'_, '_>, fields: &[&str], bound: &str, named: &str, errors: &mut Errors) {
+pub(super) fn at_most(status: Cursor<'_, '_>, fields: &[&str], bound: &str, named: &str, errors: &mut Errors) {
     for field in fields {
         let at = status.field(field);
         if at.int() > status.field(bound).int() {
@@ -164,14 +164,14 @@ fn rolling_update(at: Cursor<'_, '_>, errors: &mut Errors) {
 }
 
 /// The number, or that before the percent sign. What is neither counts as 0.
-fn amount(at: Cursor<'_, '_>) -> i64 {
+pub(super) fn amount(at: Cursor<'_, '_>) -> i64 {
     match at.value() {
         Value::String(text) => text.strip_suffix('%').and_then(|n| n.parse().ok()).unwrap_or_default(),
         _ => at.int(),
     }
 }
 
-fn count_or_percent(at: Cursor<'_, '_>, errors: &mut Errors) {
+pub(super) fn count_or_percent(at: Cursor<'_, '_>, errors: &mut Errors) {
     match at.value() {
         Value::String(text) => {
             let digits = text.strip_suffix('%').unwrap_or_default();
@@ -214,7 +214,7 @@ pub(crate) fn replica_set_update(new: &Value, old: &Value, part: Part) -> Vec<Fi
     errors
 }
 
-fn replica_set_status(new: &Value) -> Vec<FieldError> {
+pub(super) fn replica_set_status(new: &Value) -> Vec<FieldError> {
     let (root, mut errors) = (Cursor::root(new), Vec::new());
     let status = root.field("status");
     counts(

@@ -61,6 +61,20 @@ pub(super) fn not_negative(at: Cursor<'_, '_>, errors: &mut Errors) {
     }
 }
 
+/// One of a few words, and never nothing.
+pub(super) fn one_of_words(at: Cursor<'_, '_>, words: &[&str], errors: &mut Errors) {
+    if !words.contains(&at.str()) {
+        errors.push(at.not_supported(words));
+    }
+}
+
+/// A count that only grows.
+pub(super) fn not_decremented(at: Cursor<'_, '_>, before: &Value, errors: &mut Errors) {
+    if before.as_i64().is_some_and(|before| at.int() < before) {
+        errors.push(at.invalid_value(at.int(), "cannot be decremented"));
+    }
+}
+
 /// A port that must be given.
 pub(super) fn port_number(at: Cursor<'_, '_>, errors: &mut Errors) {
     errors.extend(names::port_number(at.int()).iter().map(|problem| at.invalid_value(at.int(), problem)));

@@ -125,6 +125,12 @@ impl FieldError {
         Self { message: plain.message.replacen(": 0", &format!(": {}", ordered_json(value, order)), 1), ..plain }
     }
 
+    /// As [`Self::not_supported`], for a value in Go's print.
+    pub(crate) fn not_supported_printed(field: impl Into<String>, printed: &str, supported: &[&str]) -> Self {
+        let plain = Self::not_supported(field, &Value::from(0), supported);
+        Self { message: plain.message.replacen(": 0", &format!(": {printed}"), 1), ..plain }
+    }
+
     /// As [`Self::duplicate`], for a structure whose fields Go prints in the order of their declaration.
     pub(crate) fn duplicate_in_order(field: impl Into<String>, value: &Value, order: &[&str]) -> Self {
         let message = format!("{}: {}", ErrorType::Duplicate.words(), ordered_json(value, order));

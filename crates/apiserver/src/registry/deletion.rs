@@ -65,7 +65,7 @@ pub(super) fn plan(
         Grace::Shorten(seconds) => shorten_grace(&mut marked, seconds),
         Grace::Unsupported => {}
     }
-    let finalizers = finalizers(object, options.propagation);
+    let finalizers = finalizers(object, options.propagation, resource.kind.orphans);
     meta::set_finalizers(&mut marked, &finalizers);
     if !finalizers.is_empty() {
         if grace == Grace::Unsupported {
@@ -117,7 +117,7 @@ fn plan_namespace(object: &Value, options: &DeleteOptions, now: Timestamp) -> Op
     if !meta::is_deleting(object) {
         let mut marked = object.clone();
         meta::metadata(&mut marked).insert("deletionTimestamp".to_owned(), json!(meta::time(now)));
-        meta::set_finalizers(&mut marked, &finalizers(object, options.propagation));
+        meta::set_finalizers(&mut marked, &finalizers(object, options.propagation, false));
         marked["status"]["phase"] = json!("Terminating");
         return Some(if has_spec_finalizers(&marked) || !meta::finalizers(&marked).is_empty() {
             Plan::Mark(marked)
@@ -197,14 +197,16 @@ fn count_generation(object: &mut Value) {
 }
 
 /// The finalizers by which the garbage collector learns what to do with dependents.
-fn finalizers(object: &Value, propagation: Option<Propagation>) -> Vec<String> {
+fn finalizers(object: &Value, propagation: Option<Propagation>, orphans: bool) -> Vec<String> {
     let present = meta::finalizers(object);
     let has = |name: &str| present.iter().any(|finalizer| finalizer == name);
     let (orphan, foreground) = match propagation {
         Some(Propagation::Orphan) => (true, false),
         Some(Propagation::Foreground) => (false, true),
         Some(Propagation::Background) => (false, false),
-        None => (has(ORPHAN), has(FOREGROUND) && !has(ORPHAN)),
+        None if has(ORPHAN) => (true, false),
+        None if has(FOREGROUND) => (false, true),
+        None => (orphans, false),
     };
     let own = |name: &String| name == ORPHAN || name == FOREGROUND;
     let mut finalizers: Vec<String> = present.iter().filter(|name| !own(name)).cloned().collect();
