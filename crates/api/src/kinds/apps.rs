@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{row, scale, status, strings};
 use crate::kind::{Generation, Hooks, Kind, Part};
-use crate::{columns, defaults, validation};
+use crate::{columns, defaults, validation, warnings};
 
 pub(super) fn rows() -> Vec<Kind> {
     vec![controller_revision(), deployment(), replica_set()]
@@ -35,6 +35,7 @@ fn deployment() -> Kind {
             prepare_update: keep_labels_of_status,
             validate: validation::apps::deployment,
             validate_update: validation::apps::deployment_update,
+            warnings: warnings::workload,
             ..Hooks::default()
         },
         empty_status: Some(json!({})),
@@ -54,6 +55,7 @@ fn replica_set() -> Kind {
             defaults: defaults::apps::replica_set,
             validate: validation::apps::replica_set,
             validate_update: validation::apps::replica_set_update,
+            warnings: warnings::workload,
             ..Hooks::default()
         },
         empty_status: Some(json!({"replicas": 0})),
