@@ -1,6 +1,7 @@
 //! What the server adds to objects and refuses for reasons that lie outside them. It runs between decoding and the
 //! checks of the object itself; policies and webhooks will stand here too.
 
+mod certificates;
 mod nodes;
 mod pods;
 
@@ -48,6 +49,7 @@ pub(crate) async fn mutate(write: &Write<'_>, object: &mut Value, old: Option<&V
     nodes::restrict(write, object)?;
     match write.resource.special {
         Special::Pod if old.is_none() => pods::complete(write, object).await,
+        Special::CertificateRequest => certificates::complete(write, object, old).await,
         Special::Pod | Special::Namespace | Special::Service | Special::Binding | Special::None => Ok(()),
     }
 }

@@ -25,6 +25,8 @@ pub(crate) enum Special {
     Service,
     /// Never kept: it changes a pod.
     Binding,
+    /// Signed by who made it, and decided about.
+    CertificateRequest,
     None,
 }
 
@@ -35,6 +37,7 @@ impl Special {
             ("", "pods") => Self::Pod,
             ("", "services") => Self::Service,
             ("", "bindings") => Self::Binding,
+            ("certificates.k8s.io", "certificatesigningrequests") => Self::CertificateRequest,
             _ => Self::None,
         }
     }

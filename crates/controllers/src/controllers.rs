@@ -1,5 +1,7 @@
 //! Puts the loops together: their caches, their workers, and who wakes whom.
 
+mod cluster;
+
 use std::sync::Arc;
 
 use coracle_client::{Change, Key, Recorder};
@@ -42,6 +44,8 @@ pub struct Config {
     pub pod_networks: Vec<(IpNet, u8)>,
     /// The PEM of the authority that signs the API server's certificate, published in every namespace.
     pub root_ca: Option<String>,
+    /// The authority that signs what is approved; without one, requests for certificates wait for somebody else.
+    pub signer: Option<coracle_pki::Pki>,
     /// Finished pods that may stay.
     pub finished_pods_max: usize,
 }
@@ -54,6 +58,7 @@ impl Default for Config {
             node_timings: NodeTimings::default(),
             pod_networks: vec![(pods, 24)],
             root_ca: None,
+            signer: None,
             finished_pods_max: 12_500,
         }
     }
@@ -111,6 +116,7 @@ impl Controllers {
         builder.services();
         builder.namespaces();
         builder.nodes();
+        builder.certificates();
         scope.spawn(|token| garbage::run(client, move |probe| metrics.add(probe), token));
         scope.join().await
     }

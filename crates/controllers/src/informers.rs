@@ -6,6 +6,7 @@ use coracle_api::selector::Selector;
 use coracle_client::Informer;
 use coracle_stdx::Scope;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Node, Pod, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -40,6 +41,7 @@ pub(crate) struct Informers {
     pub(crate) namespaces: Informer<Namespace>,
     pub(crate) service_accounts: Informer<ServiceAccount>,
     pub(crate) root_cas: Informer<ConfigMap>,
+    pub(crate) certificate_requests: Informer<CertificateSigningRequest>,
 }
 
 impl Informers {
@@ -61,6 +63,7 @@ impl Informers {
             namespaces: Informer::new(Api::all(client.clone())),
             service_accounts: Informer::new(Api::all(client.clone())).fields("metadata.name=default"),
             root_cas: Informer::new(Api::all(client.clone())).fields(format!("metadata.name={ROOT_CA}")),
+            certificate_requests: Informer::new(Api::all(client.clone())),
         }
     }
 
@@ -76,6 +79,7 @@ impl Informers {
         self.namespaces.start(scope);
         self.service_accounts.start(scope);
         self.root_cas.start(scope);
+        self.certificate_requests.start(scope);
     }
 
     /// Pods of one namespace that no owner manages.

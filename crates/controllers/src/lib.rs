@@ -11,6 +11,7 @@
 //! **Invariant:** no loop knows another. They meet in the API.
 
 mod batch;
+mod certificates;
 mod controllers;
 mod deployment;
 mod discovery;

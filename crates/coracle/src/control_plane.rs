@@ -69,6 +69,7 @@ impl ControlPlane {
                     ..NodeTimings::default()
                 },
                 root_ca: Some(self.pki.ca_pem().to_owned()),
+                signer: Some(self.pki.clone()),
                 ..coracle_controllers::Config::default()
             },
         );
