@@ -35,6 +35,8 @@ pub struct Message {
     /// The schema of fields that are not named, where a custom resource gives both properties and a rule for the others.
     pub additional: Option<TypeRef>,
     fields: Vec<Field>,
+    /// The fields' places in the order of Go's structure.
+    declared: Vec<usize>,
     wire: Vec<(u32, Wire)>,
     fills: Vec<(String, Value)>,
     blanks: Vec<Arc<str>>,
@@ -48,6 +50,11 @@ impl Message {
     /// The fields, sorted by name.
     pub fn fields(&self) -> &[Field] {
         &self.fields
+    }
+
+    /// The fields, in the order of Go's structure. A custom resource has none, and so is sorted by name.
+    pub fn declared(&self) -> impl Iterator<Item = &Field> {
+        self.declared.iter().map(|idx| &self.fields[*idx])
     }
 
     pub fn field(&self, name: &str) -> Option<&Field> {
@@ -215,7 +222,7 @@ pub enum Scalar {
 }
 
 impl Scalar {
-    fn go_type(self) -> &'static str {
+    pub(crate) fn go_type(self) -> &'static str {
         match self {
             Scalar::String => "string",
             Scalar::Bool => "bool",

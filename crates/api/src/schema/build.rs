@@ -55,8 +55,10 @@ impl Builder {
 
     pub fn build(mut self) -> Message {
         let message = &mut self.message;
+        let declared: Vec<_> = message.fields.iter().map(|field| field.name.clone()).collect();
         message.fields.sort_by(|a, b| a.name.cmp(&b.name));
         message.fields.dedup_by(|a, b| a.name == b.name);
+        message.declared = declared.iter().filter_map(|name| message.field_idx(name)).collect();
         message.wire = message
             .fields
             .iter()

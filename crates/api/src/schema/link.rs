@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     Either, Field, Key, Link, List, ListKind, Map, Message, Patch, Presence, Scalar, TypeRef, facts, presence,
@@ -27,7 +27,7 @@ impl Linker<'_> {
             builder = builder.inline(row.number, Link::Builtin(self.slots[row.shape.as_str()]));
         }
         if typed {
-            for name in ["apiVersion", "kind"] {
+            for name in ["kind", "apiVersion"] {
                 builder = builder.field(Field {
                     name: name.into(),
                     number: 0,
@@ -77,7 +77,7 @@ impl Linker<'_> {
         }
         let element = self.named(&row.shape);
         if row.repeated {
-            return TypeRef::List(Arc::new(List { element, kind: list_kind(message, &row.name, merge) }));
+            return TypeRef::List(Arc::new(List { element, kind: self.list_kind(message, row, merge) }));
         }
         match element {
             TypeRef::Message(_) if !map_type.is_empty() => {
@@ -85,6 +85,33 @@ impl Linker<'_> {
                 TypeRef::Message(Link::Owned(Arc::new(copy)))
             }
             element => element,
+        }
+    }
+
+    fn list_kind(&self, message: &str, list: &Row, merge: Option<&Merge>) -> ListKind {
+        match merge.map(|merge| (merge.list_type, merge.keys)) {
+            Some(("set", _)) => ListKind::Set,
+            Some(("map", keys)) => ListKind::Map(
+                keys.split(',')
+                    .map(|key| Key { name: key.into(), default: self.key_default(message, list, key) })
+                    .collect(),
+            ),
+            _ => ListKind::Atomic,
+        }
+    }
+
+    /// What a key is where an item lacks it: upstream's schema has the zero value for every field that is always there.
+    fn key_default(&self, message: &str, list: &Row, key: &str) -> Option<Value> {
+        if let Some(text) = facts::key_default(message, &list.name, key) {
+            return Some(json!(text));
+        }
+        let mut items = Vec::new();
+        self.flatten(self.rows.get(list.shape.as_str())?, false, &mut items);
+        let key = items.iter().find(|row| row.name == key && row.required)?;
+        match self.named(&key.shape) {
+            TypeRef::Scalar(Scalar::Int32 | Scalar::Int64) => Some(json!(0)),
+            TypeRef::Scalar(_) => Some(json!("")),
+            _ => None,
         }
     }
 
@@ -122,21 +149,6 @@ impl Linker<'_> {
 
 fn strings() -> TypeRef {
     TypeRef::List(Arc::new(List { element: TypeRef::Scalar(Scalar::String), kind: ListKind::Atomic }))
-}
-
-fn list_kind(message: &str, list: &str, merge: Option<&Merge>) -> ListKind {
-    match merge.map(|merge| (merge.list_type, merge.keys)) {
-        Some(("set", _)) => ListKind::Set,
-        Some(("map", keys)) => ListKind::Map(
-            keys.split(',')
-                .map(|key| Key {
-                    name: key.into(),
-                    default: facts::key_default(message, list, key).map(|text| json!(text)),
-                })
-                .collect(),
-        ),
-        _ => ListKind::Atomic,
-    }
 }
 
 fn patch(merge: &Merge) -> Patch {

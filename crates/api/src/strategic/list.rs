@@ -54,7 +54,9 @@ pub(super) fn of_maps(lists: &[&[Value]]) -> Result<bool, PatchError> {
             return Err(PatchError::ListOfLists);
         }
         if actual != expected {
-            return Err(PatchError::Order(format!("list element types are not identical: {}", print::value(item))));
+            let lists: Vec<String> = lists.iter().map(|list| print::list(list)).collect();
+            let text = format!("list element types are not identical: [{}]", lists.join(" "));
+            return Err(PatchError::Order(text));
         }
     }
     Ok(first.is_object())

@@ -4,6 +4,7 @@ mod json;
 
 use coracle_api::apply::{self, ApplyError};
 use coracle_api::decode;
+use coracle_api::go_json;
 use coracle_api::kind::{Part, name_of};
 use coracle_api::schema::Message;
 use coracle_api::status::Status;
@@ -94,6 +95,16 @@ impl Patch {
         Ok(patched)
     }
 
+    /// What an error shows: the patched object, or a strategic patch itself, in upstream's forms.
+    fn shown(&self, patched: &Value, message: &Message) -> String {
+        match self {
+            Self::Json(operations) => go_json::patched(patched, message, &json::touched(operations)),
+            Self::Merge { patch, .. } => go_json::patched(patched, message, patch),
+            Self::Strategic { patch, .. } => go_json::plain(patch),
+            Self::Apply { .. } => go_json::object(patched, message),
+        }
+    }
+
     fn duplicates(&self) -> &[String] {
         match self {
             Self::Merge { duplicates, .. } | Self::Strategic { duplicates, .. } => duplicates,
@@ -111,9 +122,12 @@ impl Patch {
     ) -> Result<(Value, Vec<String>), Status> {
         let patched = self.apply_to(object, message)?;
         let refuse = |why: &str| {
-            let text = Value::String(patched.to_string());
+            let text = Value::String(self.shown(&patched, message));
             Status::invalid(no_kind(), "", &[FieldError::invalid("patch", &text, why)])
         };
+        if let Self::Strategic { .. } = self {
+            decode::check_unstructured(&patched, message).map_err(|error| refuse(&error.to_string()))?;
+        }
         let decoded = decode::value(&patched, message).map_err(|error| refuse(&error.to_string()))?;
         let strict: Vec<String> = self.duplicates().iter().chain(&decoded.strict).cloned().collect();
         match strictness {

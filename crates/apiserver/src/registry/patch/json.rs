@@ -1,7 +1,7 @@
 //! JSON patch as Kubernetes means it: RFC 6902, with negative indexes, and lenient where Go's library is.
 
 use coracle_api::status::Status;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// More operations than this are too much for one patch.
 const OPERATIONS_MAX: usize = 10_000;
@@ -51,6 +51,25 @@ pub(crate) fn parse(patch: &Value) -> Result<Vec<Operation>, Status> {
 pub(crate) fn apply(document: &mut Value, operations: &[Operation]) -> Result<(), Status> {
     let refused = || Status::unprocessable("the server rejected our request due to an error in our request");
     operations.iter().try_for_each(|operation| step(document, operation)).ok_or_else(refused)
+}
+
+/// Every place that the operations name, as a tree: what they went through is an object, what they put there is true.
+pub(crate) fn touched(operations: &[Operation]) -> Value {
+    let mut tree = json!({});
+    let pointers = operations.iter().flat_map(|operation| operation.path.iter().chain(&operation.from));
+    for pointer in pointers {
+        let mut node = &mut tree;
+        for part in pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~")) {
+            if !node.is_object() {
+                *node = json!({});
+            }
+            node = &mut node[part];
+        }
+        if node.is_null() {
+            *node = Value::Bool(true);
+        }
+    }
+    tree
 }
 
 fn step(document: &mut Value, operation: &Operation) -> Option<()> {
@@ -152,8 +171,6 @@ fn remove(document: &mut Value, pointer: &str) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn patched(document: Value, patch: Value) -> Result<Value, Status> {
