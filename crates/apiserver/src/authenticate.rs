@@ -1,5 +1,7 @@
 //! Who asks: from the certificate of the connection, or from a token. In-process callers bring their identity along.
 
+mod bootstrap;
+
 use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,7 +9,7 @@ use coracle_api::identity::User;
 use coracle_api::kind::uid_of;
 use coracle_api::status::Status;
 use coracle_pki::Subject;
-use coracle_pki::tokens::{Claims, Reference};
+use coracle_pki::tokens::{Claims, Reference, Rejection};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use parking_lot::Mutex;
@@ -39,22 +41,29 @@ pub(crate) async fn authenticate(state: &State, parts: &Parts) -> Result<User, S
     if !scheme.eq_ignore_ascii_case("bearer") || token.trim().is_empty() {
         return Ok(User::anonymous());
     }
+    if let Some((id, secret)) = bootstrap::parts(token.trim()) {
+        return bootstrap::user_of(state, id, secret).await?.ok_or_else(Status::unauthorized);
+    }
     let audience = state.config.issuer();
     let found = user_of_token(state, token.trim(), &[&audience]).await?;
-    found.map(|(user, _)| user).ok_or_else(Status::unauthorized)
+    found.map(|(user, _)| user).map_err(|_| Status::unauthorized())
 }
 
-/// The account that a token speaks for, if it is good; and which of `audiences` it is for.
+/// The account that a token speaks for, if it is good, and which of `audiences` it is for; or why it is not.
 pub(crate) async fn user_of_token(
     state: &State,
     token: &str,
     audiences: &[&str],
-) -> Result<Option<(User, Vec<String>)>, Status> {
-    let Some(claims) = claims(state, token, audiences) else { return Ok(None) };
+) -> Result<Result<(User, Vec<String>), String>, Status> {
+    let claims = match claims(state, token, audiences) {
+        Ok(claims) => claims,
+        Err(rejection) => return Ok(Err(refusal(state, token, audiences, rejection))),
+    };
+    let gone = || Ok(Err(format!("[{INVALID}, service account token has been invalidated]")));
     let bound = &claims.kubernetes;
     let namespace = &bound.namespace;
     if !lives(state, "serviceaccounts", namespace, &bound.serviceaccount).await? {
-        return Ok(None);
+        return gone();
     }
     let mut user = User::service_account(namespace, &bound.serviceaccount.name, &bound.serviceaccount.uid);
     user.extra.insert("authentication.kubernetes.io/credential-id".to_owned(), vec![format!("JTI={}", claims.jti)]);
@@ -62,7 +71,7 @@ pub(crate) async fn user_of_token(
         let Some(reference) = reference else { continue };
         // A node's removal does not end its pods' tokens, which are bound to the pods themselves.
         if plural != "nodes" && !lives(state, plural, namespace, reference).await? {
-            return Ok(None);
+            return gone();
         }
         let singular = plural.trim_end_matches('s');
         for (what, value) in [("name", &reference.name), ("uid", &reference.uid)] {
@@ -70,26 +79,47 @@ pub(crate) async fn user_of_token(
         }
     }
     let meant = claims.aud.into_iter().filter(|audience| audiences.contains(&audience.as_str())).collect();
-    Ok(Some((user, meant)))
+    Ok(Ok((user, meant)))
 }
 
-fn claims(state: &State, token: &str, audiences: &[&str]) -> Option<Claims> {
+const INVALID: &str = "invalid bearer token";
+
+/// What a review says of a token that is not good: each kind of token in turn has its say.
+fn refusal(state: &State, token: &str, audiences: &[&str], rejection: Rejection) -> String {
+    let why = match rejection {
+        Rejection::Expired => "service account token has expired".to_owned(),
+        Rejection::TooEarly => "service account token is not valid yet".to_owned(),
+        Rejection::OtherAudience => {
+            let meant = state.pki.token_key().audiences(token, &state.config.issuer());
+            let (meant, asked) = (quoted(meant.iter().map(String::as_str)), quoted(audiences.iter().copied()));
+            format!("token audiences [{meant}] is invalid for the target audiences [{asked}]")
+        }
+        Rejection::Forged | Rejection::OtherIssuer => return INVALID.to_owned(),
+    };
+    format!("[{INVALID}, {why}]")
+}
+
+fn quoted<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    texts.map(coracle_api::validation::go_quote).collect::<Vec<_>>().join(" ")
+}
+
+fn claims(state: &State, token: &str, audiences: &[&str]) -> Result<Claims, Rejection> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let mut known = state.tokens.0.lock();
     if let Some(claims) = known.get(token)
         && claims.exp > now
         && claims.aud.iter().any(|audience| audiences.contains(&audience.as_str()))
     {
-        return Some(claims.clone());
+        return Ok(claims.clone());
     }
     drop(known);
-    let claims = state.pki.token_key().verify(token, &state.config.issuer(), audiences).ok()?;
+    let claims = state.pki.token_key().verify(token, &state.config.issuer(), audiences)?;
     known = state.tokens.0.lock();
     if known.len() >= TOKENS_MAX {
         known.clear();
     }
     known.insert(token.to_owned(), claims.clone());
-    Some(claims)
+    Ok(claims)
 }
 
 /// True while the object that a token is bound to is there and the same.

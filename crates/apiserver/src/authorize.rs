@@ -32,10 +32,6 @@ pub(crate) enum Decision {
 
 /// Lets `user` pass, or says in upstream's words why not.
 pub(crate) async fn authorize(state: &State, user: &User, info: &RequestInfo, query: &Query) -> Result<(), Status> {
-    if user.is_anonymous() {
-        let open = !info.is_resource && rules::is_open_to_all(info.verb, &info.path);
-        return if open { Ok(()) } else { Err(Status::unauthorized()) };
-    }
     let attributes = attributes(info);
     let why = match check(state, user, &attributes, query).await? {
         None => return Ok(()),

@@ -3,6 +3,7 @@
 
 use coracle_api::identity::{AUTHENTICATED, UNAUTHENTICATED, User};
 use coracle_api::status::{Attributes, Status};
+use coracle_api::validation::go_quote;
 use http::HeaderMap;
 use percent_encoding::percent_decode_str;
 
@@ -42,10 +43,26 @@ fn wanted(headers: &HeaderMap) -> Result<Option<User>, Status> {
     }
     let asks = !user.groups.is_empty() || !user.uid.is_empty() || !user.extra.is_empty();
     match (user.name.is_empty(), asks) {
-        (true, true) => Err(Status::internal("requested groups, a uid or extras without impersonating a user")),
+        (true, true) => Err(Status::bad_request(format!("requested {} without impersonating a user name", shown(&user)))),
         (true, false) => Ok(None),
         (false, _) => Ok(Some(user)),
     }
+}
+
+/// Somebody without a name, as `%#v` prints them.
+fn shown(user: &User) -> String {
+    let texts = |texts: &[String]| texts.iter().map(|text| go_quote(text)).collect::<Vec<_>>().join(", ");
+    let groups = match &user.groups[..] {
+        [] => "(nil)".to_owned(),
+        groups => format!("{{{}}}", texts(groups)),
+    };
+    let member = |(key, values): (&String, &Vec<String>)| format!("{}:[]string{{{}}}", go_quote(key), texts(values));
+    let extra = match user.extra.len() {
+        0 => "(nil)".to_owned(),
+        _ => format!("{{{}}}", user.extra.iter().map(member).collect::<Vec<_>>().join(", ")),
+    };
+    let uid = go_quote(&user.uid);
+    format!("&user.DefaultInfo{{Name:\"\", UID:{uid}, Groups:[]string{groups}, Extra:map[string][]string{extra}}}")
 }
 
 /// One thing that who impersonates must be allowed to take on.
@@ -115,7 +132,9 @@ mod tests {
     #[test]
     fn nobody_is_meant_without_a_name() {
         assert_eq!(wanted(&headers(&[("accept", "*/*")])).unwrap(), None);
-        assert_eq!(wanted(&headers(&[(GROUP, "g")])).unwrap_err().code, 500);
+        let nameless = wanted(&headers(&[(GROUP, "g"), ("impersonate-extra-scopes", "x")])).unwrap_err();
+        let asked = r#"requested &user.DefaultInfo{Name:"", UID:"", Groups:[]string{"g"}, Extra:map[string][]string{"scopes":[]string{"x"}}}"#;
+        assert_eq!((nameless.code, nameless.message), (400, format!("{asked} without impersonating a user name")));
     }
 
     #[test]

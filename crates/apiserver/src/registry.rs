@@ -23,7 +23,7 @@ use crate::state::State;
 pub(crate) use create::create;
 pub(crate) use delete::{Deleted, DeletedMany, delete, delete_collection};
 pub(crate) use deletion::{DeleteOptions, Propagation};
-pub(crate) use meta::begin;
+pub(crate) use meta::{begin, place, time};
 pub(crate) use patch::{Patch, PatchType, apply_refusal, patch};
 pub(crate) use update::{Change, guaranteed_update, rewrite, update};
 

@@ -1,6 +1,6 @@
 //! The API server as its composer sees it: made of its parts, reached in process or over HTTPS.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use coracle_api::kinds;
@@ -44,6 +44,7 @@ impl ApiServer {
             fairness: Fairness::new(&config.limits),
             tokens: Tokens::default(),
             schemas: Schemas::default(),
+            began: OnceLock::new(),
             scope: Mutex::new(Scope::child_of(&token)),
             config,
             store,
@@ -52,6 +53,7 @@ impl ApiServer {
             token,
         });
         bootstrap::run(&state).await.map_err(|status| Error::Bootstrap { source: Box::new(status) })?;
+        state.began.get_or_init(|| state.store.revision());
         Ok(Self(state))
     }
 

@@ -1,13 +1,13 @@
 //! What all requests share.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use coracle_api::kind::Resource as ResourceName;
 use coracle_api::status::Status;
 use coracle_pki::Pki;
 use coracle_stdx::{CancellationToken, Scope};
-use coracle_store::{KeyValue, ListOptions, Store};
+use coracle_store::{KeyValue, ListOptions, Revision, Store};
 use parking_lot::Mutex;
 use serde_json::Value;
 
@@ -35,6 +35,8 @@ pub(crate) struct State {
     pub(crate) allocators: Allocators,
     pub(crate) tokens: Tokens,
     pub(crate) schemas: Schemas,
+    /// Where this server's memory of events begins: nobody has seen a version before it.
+    pub(crate) began: OnceLock<Revision>,
     /// The shared streams of events.
     pub(crate) scope: Mutex<Scope>,
     /// Cancelled when the server ends.

@@ -105,6 +105,9 @@ pub(crate) fn place<'a>(resource: &Resource, call: &'a Call) -> &'a str {
 /// Answers a get, also of a part that reads as its whole.
 pub(crate) async fn get(state: &State, resource: &Resource, call: &Call) -> Result<Reply, Status> {
     let wanted = call.wanted(false)?;
+    if call.query.flag("export") {
+        return Err(Status::bad_request("the export parameter, deprecated since v1.14, is no longer supported"));
+    }
     if let Version::At(asked) = versions::parse_watch(call.query.text("resourceVersion"))? {
         versions::wait_for(&state.store, asked).await?;
     }

@@ -164,7 +164,10 @@ impl Watching {
                 let end_mark = options.send_initial_events == Some(true) && options.allow_bookmarks;
                 self.source = Source::Initial { after: None, end_mark };
             }
-            Start::After { .. } => self.follow().await,
+            Start::After { revision } => match self.state.began.get() {
+                Some(oldest) if revision < *oldest => self.fail(&versions::too_old(revision, *oldest)),
+                Some(_) | None => self.follow().await,
+            },
         }
     }
 

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use bytes::Bytes;
 use coracle_api::identity::User;
-use http::{Request, Response};
+use http::header::USER_AGENT;
+use http::{HeaderValue, Request, Response};
 use kube::Client;
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -25,11 +26,21 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
+    let program = HeaderValue::from_str(program(&user)).unwrap_or(HeaderValue::from_static("unknown"));
     let service = service.map_request(move |mut request: Request<Body>| {
         request.extensions_mut().insert(user.clone());
+        request.headers_mut().entry(USER_AGENT).or_insert_with(|| program.clone());
         request
     });
     Client::new(service, DEFAULT_NAMESPACE)
+}
+
+/// The program that speaks for a user: what it writes is managed by it.
+fn program(user: &User) -> &str {
+    match user.name.strip_prefix("system:").unwrap_or(&user.name) {
+        name if name.starts_with("node:") => "kubelet",
+        name => name,
+    }
 }
 
 /// A client of the cluster that a kubeconfig file's current context names.
@@ -64,16 +75,18 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_in_process_request_carries_its_user() {
+    async fn an_in_process_request_carries_its_user_and_its_program() {
         let service = service_fn(|request: Request<Body>| async move {
             let name = request.extensions().get::<User>().map(|user| user.name.clone()).unwrap_or_default();
-            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(name))))
+            let program = request.headers()["user-agent"].to_str().unwrap();
+            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(format!("{name} by {program}")))))
         });
         let user = User { name: "system:kube-scheduler".into(), ..User::default() };
         let client = in_process(service, user);
         let request = Request::get("/api").body(Bytes::new()).unwrap();
         let answer = raw_request(&client, request).await.unwrap().into_body().collect_bytes().await.unwrap();
-        assert_eq!(answer, "system:kube-scheduler");
+        assert_eq!(answer, "system:kube-scheduler by kube-scheduler");
+        assert_eq!(program(&User::node("n1")), "kubelet");
     }
 
     #[tokio::test]

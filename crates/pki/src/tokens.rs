@@ -107,6 +107,16 @@ impl TokenKey {
         })
     }
 
+    /// Whom a token that this key signed is meant for; nobody, when it is not good at all.
+    pub fn audiences(&self, token: &str, issuer: &str) -> Vec<String> {
+        let mut validation = Validation::new(Algorithm::ES256);
+        validation.set_issuer(&[issuer]);
+        validation.validate_aud = false;
+        jsonwebtoken::decode::<Claims>(token, &self.verifying, &validation)
+            .map(|data| data.claims.aud)
+            .unwrap_or_default()
+    }
+
     /// The public half as a JSON Web Key Set, for those who verify tokens elsewhere.
     pub fn key_set(&self) -> serde_json::Value {
         // An uncompressed point: 0x04, then both coordinates.
@@ -173,7 +183,9 @@ mod tests {
         let foreign = Claims { iss: "https://elsewhere".into(), ..claims() };
         assert_eq!(check(&key.sign(&foreign).unwrap()), Rejection::OtherIssuer);
         let misdirected = Claims { aud: vec!["vault".into()], ..claims() };
-        assert_eq!(check(&key.sign(&misdirected).unwrap()), Rejection::OtherAudience);
+        let token = key.sign(&misdirected).unwrap();
+        assert_eq!(check(&token), Rejection::OtherAudience);
+        assert_eq!(key.audiences(&token, ISSUER), ["vault"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The rules of the identities that every cluster has. Objects of RBAC will say the same and more.
 
-use coracle_api::identity::{AUTHENTICATED, User};
+use coracle_api::identity::{AUTHENTICATED, NODES, UNAUTHENTICATED, User};
 use coracle_api::status::Attributes;
 use serde_json::{Value, json};
 
@@ -26,15 +26,26 @@ const EVENTS: Rule =
 const LEASES: Rule = Rule::Resources { verbs: WRITE, groups: &["coordination.k8s.io"], resources: &["leases"] };
 
 /// What everybody may read, also without saying who they are.
-const OPEN_PATHS: [&str; 8] =
-    ["/healthz", "/livez", "/readyz", "/version", "/version/", "/healthz/*", "/livez/*", "/readyz/*"];
+const OPEN_PATHS: Rule = Rule::Paths(&["/healthz", "/livez", "/readyz", "/version", "/version/"]);
 
 const BINDINGS: &[Binding] = &[
     Binding {
         subject: Subject::Group(AUTHENTICATED),
         rules: &[
-            Rule::Paths(&OPEN_PATHS),
-            Rule::Paths(&["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*"]),
+            OPEN_PATHS,
+            Rule::Paths(&[
+                "/api",
+                "/api/*",
+                "/apis",
+                "/apis/*",
+                "/healthz",
+                "/livez",
+                "/openapi",
+                "/openapi/*",
+                "/readyz",
+                "/version",
+                "/version/",
+            ]),
             Rule::Resources {
                 verbs: &["create"],
                 groups: &["authorization.k8s.io"],
@@ -47,9 +58,34 @@ const BINDINGS: &[Binding] = &[
             },
         ],
     },
+    Binding { subject: Subject::Group(UNAUTHENTICATED), rules: &[OPEN_PATHS] },
     Binding {
         subject: Subject::Group("system:serviceaccounts"),
         rules: &[Rule::Paths(&["/.well-known/openid-configuration", "/openid/v1/jwks"])],
+    },
+    // Who joins asks for a certificate, and its approval is by rule.
+    Binding {
+        subject: Subject::Group("system:bootstrappers"),
+        rules: &[
+            Rule::Resources {
+                verbs: &["create", "get", "list", "watch"],
+                groups: &["certificates.k8s.io"],
+                resources: &["certificatesigningrequests"],
+            },
+            Rule::Resources {
+                verbs: &["create"],
+                groups: &["certificates.k8s.io"],
+                resources: &["certificatesigningrequests/nodeclient"],
+            },
+        ],
+    },
+    Binding {
+        subject: Subject::Group(NODES),
+        rules: &[Rule::Resources {
+            verbs: &["create"],
+            groups: &["certificates.k8s.io"],
+            resources: &["certificatesigningrequests/selfnodeclient"],
+        }],
     },
     Binding {
         subject: Subject::User("system:kube-scheduler"),
@@ -88,11 +124,6 @@ const BINDINGS: &[Binding] = &[
         ],
     },
 ];
-
-/// True for what everybody may read, also without saying who they are.
-pub(super) fn is_open_to_all(verb: &str, path: &str) -> bool {
-    matches!(verb, "get" | "head") && OPEN_PATHS.iter().any(|pattern| covers_path(pattern, path))
-}
 
 /// True when a rule of a binding of `user` covers what is asked.
 pub(super) fn allow(user: &User, attributes: &Attributes<'_>) -> bool {

@@ -61,6 +61,10 @@ fn a_node_lists_only_its_own_pods() {
 
 #[test]
 fn without_a_name_one_may_ask_how_the_server_is_and_no_more() {
-    assert!(rules::is_open_to_all("get", "/readyz") && rules::is_open_to_all("get", "/livez/ping"));
-    assert!(!rules::is_open_to_all("get", "/metrics") && !rules::is_open_to_all("post", "/readyz"));
+    let may = |verb, path| {
+        let attributes = Attributes { verb, path, ..Attributes::default() };
+        decide(&User::anonymous(), &attributes, &Query::default()) == Decision::Allow
+    };
+    assert!(may("get", "/readyz") && may("get", "/version/"));
+    assert!(!may("get", "/metrics") && !may("post", "/readyz") && !may("get", "/livez/ping") && !may("get", "/api"));
 }

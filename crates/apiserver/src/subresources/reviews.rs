@@ -5,6 +5,8 @@ use std::sync::Arc;
 use coracle_api::identity::User;
 use coracle_api::kind::Kind;
 use coracle_api::status::{Attributes, Status};
+use coracle_api::validation::FieldError;
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::answer::Answer;
@@ -14,6 +16,7 @@ use crate::body::{self, Expected};
 use crate::handler::{Call, Reply};
 use crate::options::{Write as WriteKind, WriteOptions};
 use crate::query::Query;
+use crate::registry;
 use crate::resources::Resource;
 use crate::state::State;
 
@@ -41,19 +44,23 @@ pub(crate) async fn create(state: &Arc<State>, resource: &Resource, call: &Call)
         message: resource.schema,
     };
     let (mut review, warnings) = body::object(&bytes, media, &expected, options.field_validation)?;
+    registry::place(&resource.kind, &mut review, &call.info.namespace)?;
     match resource.kind.kind.as_str() {
-        "SelfSubjectReview" => review["status"] = json!({"userInfo": user_info(&call.user)}),
+        "SelfSubjectReview" => {
+            review["metadata"]["creationTimestamp"] = json!(registry::time(Timestamp::now()));
+            review["status"] = json!({"userInfo": user_info(&call.user)});
+        }
         "TokenReview" => review_token(state, &mut review).await?,
         "SelfSubjectRulesReview" => review_rules(&call.user, &mut review)?,
-        "SelfSubjectAccessReview" => review_access(state, &call.user, &mut review).await?,
+        "SelfSubjectAccessReview" => {
+            invalid(&access_errors(&review, resource, false))?;
+            review_access(state, &call.user, &mut review).await?;
+        }
         _ => {
-            check_namespace(&review, &call.info.namespace)?;
-            let asked = reviewed_user(&review)?;
+            invalid(&access_errors(&review, resource, true))?;
+            let asked = reviewed_user(&review);
             review_access(state, &asked, &mut review).await?;
         }
-    }
-    if !review["metadata"].is_object() {
-        review["metadata"] = json!({});
     }
     Ok(Reply::Answer(Answer::json(201, &review).with_warnings(warnings), wanted))
 }
@@ -85,8 +92,8 @@ async fn review_token(state: &State, review: &mut Value) -> Result<(), Status> {
     }
     let audiences: Vec<&str> = audiences.iter().map(String::as_str).collect();
     review["status"] = match authenticate::user_of_token(state, token, &audiences).await? {
-        Some((user, meant)) => json!({"authenticated": true, "user": user_info(&user), "audiences": meant}),
-        None => json!({"user": {}, "error": "[invalid bearer token]"}),
+        Ok((user, meant)) => json!({"authenticated": true, "user": user_info(&user), "audiences": meant}),
+        Err(why) => json!({"user": {}, "error": why}),
     };
     Ok(())
 }
@@ -94,22 +101,18 @@ async fn review_token(state: &State, review: &mut Value) -> Result<(), Status> {
 async fn review_access(state: &State, user: &User, review: &mut Value) -> Result<(), Status> {
     let spec = &review["spec"];
     let (resource, path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
-    if resource.is_object() == path.is_object() {
-        let why = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
-        let kind = review["kind"].as_str().unwrap_or_default();
-        let kind = coracle_api::kind::Resource { group: GROUPS[1], name: kind };
-        let error = coracle_api::validation::FieldError::invalid("spec.resourceAttributes", &Value::Null, why);
-        return Err(Status::invalid(kind, "", &[error]));
-    }
-    let text = |value: &'_ Value, field: &str| value[field].as_str().unwrap_or_default().to_owned();
-    let fields = ["verb", "group", "resource", "subresource", "namespace", "name"].map(|field| text(resource, field));
-    let [verb, group, name_of_resource, subresource, namespace, name] = &fields;
-    let (path_text, path_verb) = (text(path, "path"), text(path, "verb"));
     let attributes = if resource.is_object() {
-        let resource = name_of_resource.as_str();
-        Attributes { verb, group, resource, subresource, namespace, name, path: "" }
+        Attributes {
+            verb: text(resource, "verb"),
+            group: text(resource, "group"),
+            resource: text(resource, "resource"),
+            subresource: text(resource, "subresource"),
+            namespace: text(resource, "namespace"),
+            name: text(resource, "name"),
+            path: "",
+        }
     } else {
-        Attributes { verb: &path_verb, path: &path_text, ..Attributes::default() }
+        Attributes { verb: text(path, "verb"), path: text(path, "path"), ..Attributes::default() }
     };
     review["status"] = match authorize::check(state, user, &attributes, &Query::default()).await? {
         None => json!({"allowed": true}),
@@ -119,31 +122,62 @@ async fn review_access(state: &State, user: &User, review: &mut Value) -> Result
     Ok(())
 }
 
-fn check_namespace(review: &Value, namespace: &str) -> Result<(), Status> {
-    let asked = review["spec"]["resourceAttributes"]["namespace"].as_str().unwrap_or_default();
-    if namespace.is_empty() || asked == namespace {
-        return Ok(());
+/// What is wrong with a question about access; `about_others` when it names whom it is about.
+fn access_errors(review: &Value, resource: &Resource, about_others: bool) -> Vec<FieldError> {
+    let spec = &review["spec"];
+    let (attributes, path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
+    let path_shown = json!({"Path": text(path, "path"), "Verb": text(path, "verb")});
+    let mut errors = Vec::new();
+    match (attributes.is_object(), path.is_object()) {
+        (true, true) => {
+            let why = "cannot be specified in combination with resourceAttributes";
+            errors.push(FieldError::invalid("spec.nonResourceAttributes", &path_shown, why));
+        }
+        (false, false) => {
+            let why = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+            errors.push(FieldError::invalid("spec.resourceAttributes", &Value::Null, why));
+        }
+        (true, false) | (false, true) => {}
     }
-    let kind = coracle_api::kind::Resource { group: GROUPS[1], name: "" };
-    let field = "spec.resourceAttributes.namespace";
-    let error = coracle_api::validation::FieldError::invalid(field, &json!(asked), "must match metadata.namespace");
-    Err(Status::invalid(kind, "", &[error]))
+    if about_others && text(spec, "user").is_empty() && spec["groups"].as_array().is_none_or(Vec::is_empty) {
+        let why = "at least one of user or group must be specified";
+        errors.push(FieldError::invalid("spec.user", &json!(""), why));
+    }
+    let (namespaced, namespace) = (resource.kind.namespaced, text(&review["metadata"], "namespace"));
+    if namespaced && attributes.is_object() && text(attributes, "namespace") != namespace {
+        let asked = json!(text(attributes, "namespace"));
+        let field = "spec.resourceAttributes.namespace";
+        errors.push(FieldError::invalid(field, &asked, "must match metadata.namespace"));
+    }
+    if namespaced && path.is_object() {
+        let why = "disallowed on this kind of request";
+        errors.push(FieldError::invalid("spec.nonResourceAttributes", &path_shown, why));
+    }
+    errors
 }
 
-fn reviewed_user(review: &Value) -> Result<User, Status> {
+/// Upstream does not name the kind of a review that is wrong.
+fn invalid(errors: &[FieldError]) -> Result<(), Status> {
+    let kind = coracle_api::kind::Resource { group: GROUPS[1], name: "" };
+    if errors.is_empty() { Ok(()) } else { Err(Status::invalid(kind, "", errors)) }
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_default()
+}
+
+fn reviewed_user(review: &Value) -> User {
+    let texts = |list: &Value| -> Vec<String> {
+        list.as_array().into_iter().flatten().filter_map(|item| item.as_str().map(str::to_owned)).collect()
+    };
     let spec = &review["spec"];
-    let name = spec["user"].as_str().unwrap_or_default().to_owned();
-    let groups = spec["groups"].as_array().into_iter().flatten();
-    let groups: Vec<String> = groups.filter_map(|group| group.as_str().map(str::to_owned)).collect();
-    if name.is_empty() && groups.is_empty() {
-        let kind = review["kind"].as_str().unwrap_or_default();
-        let kind = coracle_api::kind::Resource { group: GROUPS[1], name: kind };
-        let why = "at least one of user or group must be specified";
-        let error = coracle_api::validation::FieldError::invalid("spec.user", &json!(""), why);
-        return Err(Status::invalid(kind, "", &[error]));
+    let extra = spec["extra"].as_object().into_iter().flatten();
+    User {
+        name: text(spec, "user").to_owned(),
+        uid: text(spec, "uid").to_owned(),
+        groups: texts(&spec["groups"]),
+        extra: extra.map(|(key, values)| (key.to_lowercase(), texts(values))).collect(),
     }
-    let uid = spec["uid"].as_str().unwrap_or_default().to_owned();
-    Ok(User { name, uid, groups, ..User::default() })
 }
 
 fn review_rules(user: &User, review: &mut Value) -> Result<(), Status> {

@@ -68,7 +68,7 @@ async fn a_certificate_says_who_its_connection_is() {
     assert_eq!(get(&mut scheduler, "/api/v1/nodes").await.0, 200);
     assert_eq!(get(&mut scheduler, "/metrics").await.0, 403);
     let mut stranger = connect(&cluster, address, None).await;
-    assert_eq!(get(&mut stranger, "/api/v1/nodes").await.0, 401);
+    assert_eq!(get(&mut stranger, "/api/v1/nodes").await.0, 403);
     assert_eq!(get(&mut stranger, "/readyz").await, (200, json!("ok")));
 }
 

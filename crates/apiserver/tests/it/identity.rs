@@ -11,13 +11,18 @@ use super::cluster::{Cluster, read};
 async fn without_credentials_one_learns_health_and_version_only() {
     let cluster = Cluster::start().await;
     let get = async |path: &str| read(cluster.send(None, Request::get(path).body(Body::empty()).unwrap()).await).await;
-    for path in ["/healthz", "/livez", "/readyz?verbose", "/readyz/ping", "/version"] {
+    for path in ["/healthz", "/livez", "/readyz?verbose", "/version"] {
         assert_eq!(get(path).await.0, 200, "{path}");
     }
-    for path in ["/api", "/api/v1/pods", "/metrics", "/openapi/v3", "/v2/"] {
+    for path in ["/api", "/metrics", "/openapi/v3", "/readyz/ping"] {
         let (code, status) = get(path).await;
-        assert_eq!((code, &status["message"]), (401, &json!("Unauthorized")), "{path}");
+        let why = format!("forbidden: User \"system:anonymous\" cannot get path \"{path}\"");
+        assert_eq!((code, &status["message"]), (403, &json!(why)));
     }
+    let (code, status) = get("/api/v1/pods").await;
+    let why = "pods is forbidden: User \"system:anonymous\" cannot list resource \"pods\" in API group \"\" at the cluster scope";
+    assert_eq!((code, &status["message"]), (403, &json!(why)));
+    assert_eq!(get("/v2/").await.0, 401);
 }
 
 #[tokio::test]

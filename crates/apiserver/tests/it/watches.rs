@@ -41,6 +41,17 @@ async fn a_watch_from_a_version_shows_what_came_after_without_gap_or_repeat() {
 }
 
 #[tokio::test]
+async fn a_watch_from_before_the_server_began_is_told_to_begin_anew() {
+    let cluster = Cluster::start().await;
+    let mut watch = cluster.watch(&format!("{MAPS}?watch=true&resourceVersion=1")).await;
+    let error = watch.next().await.unwrap();
+    let status = &error["object"];
+    assert_eq!((&error["type"], &status["code"], &status["reason"]), (&json!("ERROR"), &json!(410), &json!("Expired")));
+    assert!(status["message"].as_str().unwrap().starts_with("too old resource version: 1 ("), "{status}");
+    assert!(watch.next().await.is_none());
+}
+
+#[tokio::test]
 async fn objects_enter_and_leave_a_selection() {
     let cluster = Cluster::start().await;
     let mut watch = cluster.watch(&format!("{MAPS}?watch=true&labelSelector=app%3Dx")).await;
