@@ -23,6 +23,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 pub use files::remove_before;
+pub use format::check_line;
 pub use read::{ReadOptions, Reader, tail_of};
 pub use writer::ContainerLog;
 

@@ -97,3 +97,11 @@ impl<'a> Record<'a> {
         Some(Self { time: &line[..TIME_LEN], ends_line: line[TAG_AT] == b'F', text: &line[TEXT_AT..] })
     }
 }
+
+/// Reads a line as [`Reader`](super::Reader) does: it is a record, or what a loss of power left of one. For fuzzers.
+#[doc(hidden)]
+pub fn check_line(line: &[u8]) {
+    if let Some(record) = Record::parse(line) {
+        assert!(line.starts_with(record.time) && line.ends_with(record.text));
+    }
+}
