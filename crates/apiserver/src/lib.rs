@@ -28,6 +28,8 @@ mod continue_token;
 mod deadline;
 mod discovery;
 mod fairness;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handler;
 mod hub;
 mod images;
