@@ -20,6 +20,10 @@ workloads:
 bench *NAMES:
     cargo xtask bench {{NAMES}}
 
+# replay exchanges with a real API server, and print what differs
+oracle *ARGS:
+    cargo xtask oracle {{ARGS}}
+
 # rustfmt and clippy
 lint:
     cargo xtask lint

@@ -7,4 +7,5 @@ mod stories;
 
 pub mod cluster;
 pub mod http;
+pub mod oracle;
 pub mod wait;

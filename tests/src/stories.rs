@@ -5,4 +5,5 @@ mod durability;
 mod helm;
 mod kubectl;
 mod kubectl_workloads;
+mod oracle;
 mod spine;

@@ -2,6 +2,7 @@
 //! beyond the package registries.
 
 mod bench;
+mod oracle;
 mod shell;
 #[cfg(test)]
 mod tidy;
@@ -19,6 +20,8 @@ cargo xtask <command>
   test [ARGS…]   build everything and run every test; ARGS go to `cargo nextest run`
   workloads      build workloads/ into target/workloads/<name>.wasm
   bench [NAME…]  measure against named peers, as ratios
+  oracle [--write] [--kubeconfig FILE] [AREA[/NAME]]
+                 replay exchanges with a real API server and print what differs; --write rewrites the list of differences
   lint           rustfmt and clippy
   tools          install the tools that tests use into target/tools";
 
@@ -41,6 +44,7 @@ fn run(args: &[String]) -> Result<()> {
         "test" => verify::test(rest),
         "lint" => verify::lint(),
         "workloads" => workloads::build(),
+        "oracle" => oracle::run(rest),
         "bench" => bench::run_all(rest),
         "tools" => tools::install().map(|_| ()),
         "help" | "--help" | "-h" => {
