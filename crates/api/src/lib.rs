@@ -13,6 +13,7 @@ pub mod kind;
 pub mod kinds;
 pub mod names;
 pub mod openapi;
+pub mod pod_security;
 pub mod proto;
 pub mod quantity;
 pub mod schema;

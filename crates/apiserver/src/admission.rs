@@ -2,9 +2,12 @@
 //! checks of the object itself; policies and webhooks will stand here too.
 
 mod certificates;
+mod classes;
 mod nodes;
+mod pod_security;
 mod pods;
 
+use coracle_api::kind::Part;
 use coracle_api::status::Status;
 use coracle_store::Compare;
 use serde::Deserialize;
@@ -49,9 +52,19 @@ pub(crate) async fn mutate(write: &Write<'_>, object: &mut Value, old: Option<&V
     nodes::restrict(write, object)?;
     match write.resource.special {
         Special::Pod if old.is_none() => pods::complete(write, object).await,
+        Special::Pod if write.part == Part::Object => {
+            pods::keep(object, old);
+            Ok(())
+        }
         Special::CertificateRequest => certificates::complete(write, object, old).await,
         Special::Pod | Special::Namespace | Special::Service | Special::Binding | Special::None => Ok(()),
     }
+}
+
+/// Refuses what an object may not be for reasons outside it, after the object itself was checked. What it returns is
+/// said to the client of an object that is let in.
+pub(crate) async fn validate(write: &Write<'_>, object: &Value, old: Option<&Value>) -> Result<Vec<String>, Status> {
+    pod_security::check(write, object, old).await
 }
 
 /// Refuses deletions that would break the cluster.

@@ -13,8 +13,6 @@ const TOKEN_SECONDS: u32 = 3607;
 const TOLERATION_SECONDS: u32 = 300;
 const TOLERATED: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
 const MIRROR: &str = "kubernetes.io/config.mirror";
-const CRITICAL: [(&str, i64); 2] =
-    [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)];
 
 /// Completes a new pod.
 pub(super) async fn complete(write: &Write<'_>, pod: &mut Value) -> Result<(), Status> {
@@ -22,10 +20,25 @@ pub(super) async fn complete(write: &Write<'_>, pod: &mut Value) -> Result<(), S
         let account = account(write, pod).await?;
         use_account(pod, &account, &generated_name("kube-api-access-", rand::random::<u32>));
     }
-    if let Some(spec) = pod["spec"].as_object_mut() {
-        tolerate(spec);
+    super::classes::prioritise(write, pod).await?;
+    let class = super::classes::runtime(write, pod).await?;
+    let name = name_of(pod).to_owned();
+    let Some(spec) = pod["spec"].as_object_mut() else { return Ok(()) };
+    tolerate(spec);
+    let refused = |why: String| Status::forbidden(write.resource.kind.resource(), &name, &why);
+    super::classes::run_with(spec, class.as_ref()).map_err(refused)
+}
+
+/// What a changed pod keeps although its client left it out.
+pub(super) fn keep(pod: &mut Value, old: Option<&Value>) {
+    let Some(spec) = pod["spec"].as_object_mut() else { return };
+    for field in ["priority", "preemptionPolicy"] {
+        let before = old.and_then(|old| old["spec"].get(field)).cloned();
+        if let Some(before) = before.filter(|_| spec.get(field).is_none_or(Value::is_null)) {
+            spec.insert(field.to_owned(), before);
+        }
     }
-    prioritise(write, pod)
+    tolerate(spec);
 }
 
 /// The account that the pod runs as.
@@ -78,7 +91,7 @@ fn mount(container: &mut Value, volume: &str) -> bool {
     true
 }
 
-fn push(fields: &mut Map<String, Value>, list: &str, item: Value) {
+pub(super) fn push(fields: &mut Map<String, Value>, list: &str, item: Value) {
     match fields.get_mut(list).and_then(Value::as_array_mut) {
         Some(items) => items.push(item),
         None => {
@@ -112,24 +125,6 @@ fn tolerate(spec: &mut Map<String, Value>) {
             push(spec, "tolerations", toleration);
         }
     }
-}
-
-/// Turns the name of a priority class into a number.
-fn prioritise(write: &Write<'_>, pod: &mut Value) -> Result<(), Status> {
-    let class = pod["spec"]["priorityClassName"].as_str().unwrap_or_default().to_owned();
-    let value = match (class.as_str(), CRITICAL.iter().find(|(name, _)| *name == class)) {
-        ("", _) => 0,
-        (_, Some((_, value))) => *value,
-        (_, None) => {
-            let why = format!("no PriorityClass with name {class} was found");
-            return Err(Status::forbidden(write.resource.kind.resource(), name_of(pod), &why));
-        }
-    };
-    if let Some(spec) = pod["spec"].as_object_mut() {
-        spec.insert("priority".to_owned(), json!(value));
-        spec.entry("preemptionPolicy").or_insert_with(|| json!("PreemptLowerPriority"));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -53,7 +53,8 @@ async fn attempt(write: &Write<'_>, mut object: Value, ownership: Ownership) -> 
         return Err(Status::unknown("resourceVersion should not be set on objects to be created"));
     }
     let mut claims = services::claim(write, &mut object, None)?;
-    let warnings = kind.warnings(&object, None);
+    let mut warnings = kind.warnings(&object, None);
+    warnings.extend(admission::validate(write, &object, None).await?);
     let stored = resource.encode(&object);
     let key = kind.key(namespace, name_of(&object));
     if write.options.dry_run {

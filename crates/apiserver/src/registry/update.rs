@@ -115,6 +115,7 @@ async fn attempt(write: &Write<'_>, kv: &KeyValue, old: &Value, change: Change) 
     write.invalid(write.name, &kind.validate_update(&object, old, write.part))?;
     let mut claims = services::claim(write, &mut object, Some(old))?;
     warnings.extend(kind.warnings(&object, Some(old)));
+    warnings.extend(admission::validate(write, &object, Some(old)).await?);
     if deletion::is_complete(write.resource, &object, old) {
         return remove(write, kv, &object, warnings).await;
     }
