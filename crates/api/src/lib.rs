@@ -16,6 +16,7 @@ pub mod openapi;
 pub mod pod_security;
 pub mod proto;
 pub mod quantity;
+pub mod quota;
 pub mod schema;
 pub mod selector;
 pub mod status;
