@@ -46,6 +46,17 @@ fn a_bomb_of_aliases_is_refused() {
 }
 
 #[test]
+fn many_aliases_of_much_are_refused() {
+    let nodes = format!("a: &a [{}]\nb: [{}]", "x,".repeat(50_000), "*a,".repeat(1000));
+    let text = format!("a: &a {}\nb: [{}]", "x".repeat(1 << 20), "*a,".repeat(1000));
+    for bomb in [nodes, text] {
+        let error = parse(bomb.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("excessive aliasing"), "{error}");
+    }
+    assert!(parse(format!("a: [{}]", "x,".repeat(500_000)).as_bytes()).is_ok(), "what is written out is fine");
+}
+
+#[test]
 fn only_the_first_document_is_read() {
     assert_eq!(value("a: 1\n---\nb: 2\n"), json!({"a": 1}));
     assert_eq!(value(""), Value::Null);

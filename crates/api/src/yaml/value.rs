@@ -24,6 +24,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Value, usize), serde_yaml::Error> {
 }
 
 fn pass(bytes: &[u8], count: Count) -> Result<(Value, Count), serde_yaml::Error> {
+    let count = Count { weight_max: bytes.len() + ALIASED_WEIGHT_MAX, ..count };
     let value = match serde_yaml::Deserializer::from_slice(bytes).next() {
         Some(document) => Node { count: &count, depth: 0 }.deserialize(document)?,
         None => Value::Null,
@@ -64,6 +65,11 @@ pub(super) fn nth_duplicate(bytes: &[u8], nth: usize) -> Option<String> {
     Some(format!("line {line}: key {key:?} already set in map"))
 }
 
+/// What aliases may add to a document: about a node each, or so many bytes of text. Without them a document never weighs
+/// more than it has bytes.
+const ALIASED_WEIGHT_MAX: usize = 400_000;
+const TEXT_BYTES_PER_WEIGHT: usize = 16;
+
 /// Fences the key in the error that carries it out of the parser.
 const MARK: &str = "\u{1}";
 
@@ -77,6 +83,19 @@ struct Count {
     words: Cell<usize>,
     stop_at_word: Option<usize>,
     plain: Vec<bool>,
+    /// What the value takes in memory, about.
+    weight: Cell<usize>,
+    weight_max: usize,
+}
+
+impl Count {
+    fn weigh<E: de::Error>(&self, n_bytes: usize) -> Result<(), E> {
+        self.weight.set(self.weight.get() + 1 + n_bytes / TEXT_BYTES_PER_WEIGHT);
+        if self.weight.get() <= self.weight_max {
+            return Ok(());
+        }
+        Err(E::custom("document contains excessive aliasing"))
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -92,6 +111,7 @@ impl<'de> DeserializeSeed<'de> for Node<'_> {
         if self.depth > DEPTH_MAX {
             return Err(de::Error::custom("exceeded max depth"));
         }
+        self.count.weigh(0)?;
         deserializer.deserialize_any(self)
     }
 }
@@ -120,6 +140,7 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {
+        self.count.weigh(value.len())?;
         let Some(meaning) = word(value) else { return Ok(value.into()) };
         let nth = self.count.words.get();
         if self.count.stop_at_word == Some(nth) {
@@ -130,7 +151,8 @@ impl<'de> Visitor<'de> for Node<'_> {
         Ok(if plain { meaning } else { value.into() })
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+    fn visit_string<E: de::Error>(self, value: String) -> Result<Value, E> {
+        self.count.weigh(value.len())?;
         Ok(value.into())
     }
 
@@ -198,6 +220,7 @@ impl<'de> DeserializeSeed<'de> for Key<'_, '_> {
 impl Key<'_, '_> {
     /// Counts a key that its map has already; an error raised here knows the key's line.
     fn check<E: de::Error>(&self, key: String) -> Result<String, E> {
+        self.count.weigh(key.len())?;
         if self.object.contains_key(&key) {
             if self.count.stop_at == Some(self.count.seen.get()) {
                 return Err(E::custom(format!("{MARK}{key}{MARK}")));
