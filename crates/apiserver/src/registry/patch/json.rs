@@ -5,6 +5,10 @@ use serde_json::{Value, json};
 
 /// More operations than this are too much for one patch.
 const OPERATIONS_MAX: usize = 10_000;
+/// What the `copy` operations of one patch may copy together, in bytes of JSON.
+const COPIED_BYTES_MAX: usize = 3 << 20;
+/// How deep things may come to lie. No body is deeper, and what is much deeper cannot even be thrown away.
+const DEPTH_MAX: usize = 120;
 
 /// One operation, read leniently: what it lacks is found out when it is applied.
 #[derive(Clone, Debug)]
@@ -50,7 +54,8 @@ pub(crate) fn parse(patch: &Value) -> Result<Vec<Operation>, Status> {
 /// Applies every operation, or fails as a whole.
 pub(crate) fn apply(document: &mut Value, operations: &[Operation]) -> Result<(), Status> {
     let refused = || Status::unprocessable("the server rejected our request due to an error in our request");
-    operations.iter().try_for_each(|operation| step(document, operation)).ok_or_else(refused)
+    let mut n_copied = 0;
+    operations.iter().try_for_each(|operation| step(document, operation, &mut n_copied)).ok_or_else(refused)
 }
 
 /// Every place that the operations name, as a tree: what they went through is an object, what they put there is true.
@@ -72,7 +77,7 @@ pub(crate) fn touched(operations: &[Operation]) -> Value {
     tree
 }
 
-fn step(document: &mut Value, operation: &Operation) -> Option<()> {
+fn step(document: &mut Value, operation: &Operation, n_copied: &mut usize) -> Option<()> {
     let path = operation.path.as_deref()?;
     match operation.op.as_str() {
         "add" => add(document, path, operation.value.clone()),
@@ -80,15 +85,35 @@ fn step(document: &mut Value, operation: &Operation) -> Option<()> {
         "replace" => replace(document, path, operation.value.clone()),
         "move" => {
             let value = remove(document, operation.from.as_deref()?)?;
+            check_depth(path, &value)?;
             add(document, path, value)
         }
         "copy" => {
             let value = get(document, operation.from.as_deref()?)?;
+            *n_copied += serde_json::to_vec(&value).map_or(0, |json| json.len());
+            if *n_copied > COPIED_BYTES_MAX {
+                return None;
+            }
+            check_depth(path, &value)?;
             add(document, path, value)
         }
         "test" => (get(document, path)? == operation.value).then_some(()),
         _ => None,
     }
+}
+
+/// Nothing, when `value` would lie too deep below `path`.
+fn check_depth(path: &str, value: &Value) -> Option<()> {
+    fn fits(value: &Value, depth_max: usize) -> bool {
+        let below = |value: &Value| depth_max > 0 && fits(value, depth_max - 1);
+        match value {
+            Value::Object(fields) => fields.values().all(below),
+            Value::Array(items) => items.iter().all(below),
+            _ => true,
+        }
+    }
+    let depth_max = DEPTH_MAX.checked_sub(path.split('/').count())?;
+    fits(value, depth_max).then_some(())
 }
 
 /// The place that a pointer names: what holds it, and its name there.
@@ -226,5 +251,26 @@ mod tests {
         assert_eq!(message(json!({})), format!("{go} object into Go value of type []handlers.jsonPatchOp"));
         assert_eq!(message(json!([1])), format!("{go} number into Go value of type handlers.jsonPatchOp"));
         assert!(parse(&Value::Null).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_moved_into_itself_again_and_again_does_not_become_deep_without_end() {
+        let nest = |path: &str, from: &str, into: &str| {
+            [
+                json!({"op": "add", "path": path, "value": {}}),
+                json!({"op": "move", "from": from, "path": into}),
+                json!({"op": "move", "from": path, "path": from}),
+            ]
+        };
+        let patch = |n: usize| Value::Array((0..n).flat_map(|_| nest("/x", "/a", "/x/y")).collect());
+        assert!(patched(json!({"a": {}}), patch(50)).is_ok());
+        assert_eq!(patched(json!({"a": {}}), patch(3000)).unwrap_err().code, 422);
+    }
+
+    #[test]
+    fn copies_of_copies_come_to_an_end() {
+        let copy = json!({"op": "copy", "from": "/a", "path": "/a/-"});
+        let patch = Value::Array(vec![copy; 100]);
+        assert_eq!(patched(json!({"a": ["some text"]}), patch).unwrap_err().code, 422);
     }
 }
