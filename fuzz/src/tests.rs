@@ -30,7 +30,13 @@ fn check(target: &Target, bytes: &[u8]) {
     assert!(outcome.is_ok(), "{}: {:?}", target.name, String::from_utf8_lossy(bytes));
     let taken = MEMORY.peak_usage().saturating_sub(before);
     let taken_max = ALWAYS_BYTES + bytes.len() * target.growth_max;
-    assert!(taken <= taken_max, "{} took {taken} bytes for {}: {:?}", target.name, bytes.len(), String::from_utf8_lossy(bytes));
+    assert!(
+        taken <= taken_max,
+        "{} took {taken} bytes for {}: {:?}",
+        target.name,
+        bytes.len(),
+        String::from_utf8_lossy(bytes)
+    );
 }
 
 fn fuzz(name: &str) {

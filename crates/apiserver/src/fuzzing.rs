@@ -7,12 +7,12 @@ use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
 
 use crate::continue_token::Continuation;
+use crate::deadline;
 use crate::negotiate::{Wanted, accepts_gzip};
 use crate::options::{FieldValidation, ListOptions};
 use crate::query::Query;
 use crate::registry::{Patch, PatchType};
 use crate::request_info::RequestInfo;
-use crate::deadline;
 
 /// Reads a path with its query, and what its client accepts.
 pub fn request(target: &str, accept: &str) {
