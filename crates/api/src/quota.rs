@@ -50,6 +50,11 @@ pub fn exceeding(a: &Amounts, b: &Amounts) -> Amounts {
     a.iter().filter_map(rest).collect()
 }
 
+/// What a pod as a whole asks for (`requests`), or may have (`limits`).
+pub fn pod_total(pod: &Value, field: &str) -> Amounts {
+    pods::total(pod, field)
+}
+
 /// `a=1,b=2`.
 pub fn printed(amounts: &Amounts) -> String {
     amounts.iter().map(|(name, amount)| format!("{name}={amount}")).collect::<Vec<_>>().join(",")

@@ -2,6 +2,7 @@
 
 use coracle_api::identity::User;
 use coracle_api::kind::{Part, name_of};
+use coracle_api::kinds::SYSTEM_PRIORITIES;
 use coracle_api::status::Status;
 use coracle_store::{Txn, TxnOutcome};
 use jiff::Timestamp;
@@ -15,6 +16,7 @@ use crate::versions::store_failure;
 
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 const NAME: &str = "kubernetes";
+const LOCAL_PROVISIONER: &str = "coracle.dev/local";
 const PORT: u16 = 443;
 
 /// Notes what is allocated, and makes what is missing.
@@ -26,6 +28,11 @@ pub(crate) async fn run(state: &State) -> Result<(), Status> {
         let namespace = json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}});
         create(state, &state.resource("", "v1", "namespaces"), "", namespace).await?;
     }
+    let classes = state.resource("scheduling.k8s.io", "v1", "priorityclasses");
+    for (name, value, description) in SYSTEM_PRIORITIES {
+        create(state, &classes, "", priority_class(name, value, description)).await?;
+    }
+    create(state, &state.resource("storage.k8s.io", "v1", "storageclasses"), "", storage_class()).await?;
     create(state, &state.resource("", "v1", "services"), "default", service(state)).await?;
     keep(state, &state.resource("", "v1", "endpoints"), endpoints(state)).await?;
     keep(state, &state.resource("discovery.k8s.io", "v1", "endpointslices"), endpoint_slice(state)).await
@@ -78,6 +85,24 @@ async fn keep(state: &State, resource: &Resource, wanted: Value) -> Result<(), S
             return Ok(());
         }
     }
+}
+
+fn priority_class(name: &str, value: i64, description: &str) -> Value {
+    json!({
+        "kind": "PriorityClass", "apiVersion": "scheduling.k8s.io/v1",
+        "metadata": {"name": name}, "value": value, "description": description,
+    })
+}
+
+/// Volumes on the nodes' own disks, made where their first pod runs.
+fn storage_class() -> Value {
+    json!({
+        "kind": "StorageClass", "apiVersion": "storage.k8s.io/v1",
+        "metadata": {"name": "local", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+        "provisioner": LOCAL_PROVISIONER,
+        "volumeBindingMode": "WaitForFirstConsumer",
+        "allowVolumeExpansion": true,
+    })
 }
 
 fn service(state: &State) -> Value {

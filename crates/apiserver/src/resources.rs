@@ -25,6 +25,10 @@ pub(crate) enum Special {
     Service,
     /// Never kept: it changes a pod.
     Binding,
+    /// Given a class, and grown with permission.
+    Claim,
+    /// One of them is the default at most.
+    PriorityClass,
     /// Signed by who made it, and decided about.
     CertificateRequest,
     None,
@@ -37,6 +41,8 @@ impl Special {
             ("", "pods") => Self::Pod,
             ("", "services") => Self::Service,
             ("", "bindings") => Self::Binding,
+            ("", "persistentvolumeclaims") => Self::Claim,
+            ("scheduling.k8s.io", "priorityclasses") => Self::PriorityClass,
             ("certificates.k8s.io", "certificatesigningrequests") => Self::CertificateRequest,
             _ => Self::None,
         }
@@ -173,9 +179,6 @@ struct Table {
     by_path: HashMap<String, Arc<Resource>>,
 }
 
-/// Streams into pods and nodes that are not served yet, and so are not told of.
-const UNSERVED: [&str; 4] = ["attach", "exec", "portforward", "proxy"];
-
 impl Catalog {
     /// The catalogue of `kinds`.
     pub(crate) fn new(kinds: &[Kind]) -> Self {
@@ -183,12 +186,7 @@ impl Catalog {
             let stored = kinds.iter().find(|k| k.storage == kind.storage && k.conversion.is_none()).unwrap_or(kind);
             Layout::new(&stored.api_version(), &stored.kind)
         };
-        let served = |kind: &Kind| {
-            let mut kind = kind.clone();
-            kind.subresources.retain(|subresource| !UNSERVED.contains(&subresource.name.as_str()));
-            kind
-        };
-        let rows = kinds.iter().filter_map(|kind| Resource::new(served(kind), storage_layout(kind)).map(Arc::new));
+        let rows = kinds.iter().filter_map(|kind| Resource::new(kind.clone(), storage_layout(kind)).map(Arc::new));
         let rows: Vec<Arc<Resource>> = rows.collect();
         let by_path =
             |row: &Arc<Resource>| (path(&row.kind.group, &row.kind.version, &row.kind.plural), Arc::clone(row));

@@ -10,6 +10,7 @@ use coracle_store::Store;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 
+use crate::admission::QuotaTurns;
 use crate::authenticate::Tokens;
 use crate::config::Config;
 use crate::fairness::Fairness;
@@ -37,6 +38,7 @@ impl ApiServer {
         token: CancellationToken,
     ) -> Result<Self, Error> {
         let state = Arc::new(State {
+            quota_turns: QuotaTurns::default(),
             allocators: Allocators::new(config.service_cidr, config.node_ports.clone()),
             catalog: Catalog::new(kinds::all()),
             kubelets: Kubelets::default(),

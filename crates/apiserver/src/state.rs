@@ -11,6 +11,7 @@ use coracle_store::{KeyValue, ListOptions, Revision, Store};
 use parking_lot::Mutex;
 use serde_json::Value;
 
+use crate::admission::QuotaTurns;
 use crate::authenticate::Tokens;
 use crate::config::Config;
 use crate::fairness::Fairness;
@@ -33,6 +34,7 @@ pub(crate) struct State {
     pub(crate) metrics: Metrics,
     pub(crate) fairness: Fairness,
     pub(crate) allocators: Allocators,
+    pub(crate) quota_turns: QuotaTurns,
     pub(crate) tokens: Tokens,
     pub(crate) schemas: Schemas,
     /// Where this server's memory of events begins: nobody has seen a version before it.
@@ -76,6 +78,13 @@ impl State {
         let prefix = kind.kind.prefix(namespace);
         let list = self.store.list(&prefix, ListOptions::default()).await.map_err(|error| store_failure(&error))?;
         Ok(list.items.iter().map(|kv| kind.decode(kv)).collect())
+    }
+
+    /// What is stored for every object of a kind in a namespace.
+    pub(crate) async fn stored_below(&self, kind: &Resource, namespace: &str) -> Result<Vec<KeyValue>, Status> {
+        let prefix = kind.kind.prefix(Some(namespace));
+        let list = self.store.list(&prefix, ListOptions::default()).await.map_err(|error| store_failure(&error))?;
+        Ok(list.items)
     }
 
     pub(crate) async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Value>, Status> {

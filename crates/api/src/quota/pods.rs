@@ -58,7 +58,7 @@ fn compute(requests: &Amounts, limits: &Amounts) -> Amounts {
 }
 
 /// What a pod as a whole may need at any time: all containers together, or more while an init container runs.
-fn total(pod: &Value, field: &str) -> Amounts {
+pub(super) fn total(pod: &Value, field: &str) -> Amounts {
     let spec = &pod["spec"];
     let mut sum = Amounts::new();
     for container in list(spec, "containers") {

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{ATTEMPTS_MAX, Ownership, Write, Written, meta};
-use crate::admission;
+use crate::admission::{self, Charge};
 use crate::services;
 use crate::versions::store_failure;
 
@@ -55,6 +55,7 @@ async fn attempt(write: &Write<'_>, mut object: Value, ownership: Ownership) -> 
     let mut claims = services::claim(write, &mut object, None)?;
     let mut warnings = kind.warnings(&object, None);
     warnings.extend(admission::validate(write, &object, None).await?);
+    let charge = admission::charge(write, &object, None).await?;
     let stored = resource.encode(&object);
     let key = kind.key(namespace, name_of(&object));
     if write.options.dry_run {
@@ -65,7 +66,7 @@ async fn attempt(write: &Write<'_>, mut object: Value, ownership: Ownership) -> 
         });
     }
     claims.submit();
-    match commit(write, &key, stored.clone(), namespace_revision).await? {
+    match commit(write, &key, stored.clone(), namespace_revision, charge).await? {
         TxnOutcome::Committed { revision } => {
             claims.keep();
             Ok(Attempt::Written(Written { stored, revision, created: true, warnings }))
@@ -87,12 +88,19 @@ fn generate_name(object: &mut Value) {
     }
 }
 
-async fn commit(write: &Write<'_>, key: &str, stored: Bytes, namespace: Option<Compare>) -> Result<TxnOutcome, Status> {
+async fn commit(
+    write: &Write<'_>,
+    key: &str,
+    stored: Bytes,
+    namespace: Option<Compare>,
+    mut charge: Charge,
+) -> Result<TxnOutcome, Status> {
     let mut compare = vec![Compare { key: key.into(), mod_revision: 0 }];
     // Nothing is ever created in a namespace that went away meanwhile.
     compare.extend(namespace);
-    let success = vec![Op::Put { key: key.into(), value: stored }];
-    write.state.store.txn(Txn { compare, success }).await.map_err(|error| store_failure(&error))
+    let mut txn = Txn { compare, success: vec![Op::Put { key: key.into(), value: stored }] };
+    charge.add_to(&mut txn);
+    write.state.store.txn(txn).await.map_err(|error| store_failure(&error))
 }
 
 fn exists(write: &Write<'_>, current: &KeyValue, name: &str) -> Status {

@@ -119,12 +119,14 @@ async fn attempt(write: &Write<'_>, kv: &KeyValue, old: &Value, change: Change) 
     if deletion::is_complete(write.resource, &object, old) {
         return remove(write, kv, &object, warnings).await;
     }
+    let mut charge = admission::charge(write, &object, Some(old)).await?;
     let stored = write.resource.encode(&object);
     if stored == kv.value || write.options.dry_run {
         return Ok(Some(Written { stored, revision: kv.mod_revision, created: false, warnings }));
     }
     claims.submit();
-    let txn = Txn::put(kv.key.clone(), stored.clone(), kv.mod_revision);
+    let mut txn = Txn::put(kv.key.clone(), stored.clone(), kv.mod_revision);
+    charge.add_to(&mut txn);
     match write.state.store.txn(txn).await.map_err(|error| store_failure(&error))? {
         TxnOutcome::Committed { revision } => {
             claims.keep();
