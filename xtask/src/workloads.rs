@@ -7,7 +7,7 @@ use crate::shell::{Result, cargo, root, run, target};
 use crate::tools;
 
 /// Workloads that are also built as wasip1 core modules, into `<name>-p1.wasm`.
-const CORE_MODULES: &[&str] = &["job"];
+const CORE_MODULES: &[&str] = &["job", "toolbox"];
 
 pub(crate) fn build() -> Result<()> {
     tools::wasm_targets()?;
