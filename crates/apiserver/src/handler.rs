@@ -144,6 +144,11 @@ impl Call {
         body::read(body, bytes_max).await
     }
 
+    /// The body as it comes, for whoever reads it elsewhere. It can be taken once.
+    pub(crate) fn body(&self) -> Body {
+        self.body.lock().take().unwrap_or_default()
+    }
+
     /// What the client wants the answer to look like.
     pub(crate) fn wanted(&self, streams: bool) -> Result<Wanted, Status> {
         Wanted::of(&self.parts.headers, &self.query, streams)

@@ -3,8 +3,10 @@
 pub(crate) mod binding;
 mod eviction;
 mod log;
+mod proxy;
 pub(crate) mod reviews;
 mod scale;
+mod streams;
 mod token;
 
 use std::sync::Arc;
@@ -27,12 +29,18 @@ use crate::verbs;
 pub(crate) async fn serve(state: &Arc<State>, resource: &Resource, call: &Call) -> Result<Reply, Status> {
     let found = resource.kind.subresource(&call.info.subresource);
     let subresource = found.ok_or_else(Status::path_not_found)?.clone();
+    if subresource.name == "proxy" {
+        return proxy::serve(state, call).await;
+    }
     let has_verb = subresource.verbs.iter().any(|verb| verb == call.info.verb);
     if !has_verb || call.parts.method == Method::HEAD {
         return Err(Status::method_not_allowed());
     }
     match (subresource.name.as_str(), subresource.kind.as_str()) {
         ("log", _) => log::serve(state, call).await,
+        ("exec", _) => streams::exec(state, call).await,
+        ("attach", _) => streams::attach(state, call).await,
+        ("portforward", _) => streams::port_forward(state, call).await,
         (_, "Scale") => scale::serve(state, resource, &subresource, call).await,
         (_, "Binding") => binding::create(state, resource, &subresource, call).await,
         (_, "Eviction") => eviction::create(state, resource, &subresource, call).await,

@@ -74,7 +74,7 @@ async fn refusal(response: axum::response::Response) -> Status {
 }
 
 /// The container whose log is meant.
-fn container(pod: &Value, asked: &str) -> Result<String, Status> {
+pub(super) fn container(pod: &Value, asked: &str) -> Result<String, Status> {
     let lists = ["containers", "initContainers", "ephemeralContainers"];
     let names = |list: &str| {
         let containers = pod["spec"][list].as_array().into_iter().flatten();
