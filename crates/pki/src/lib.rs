@@ -9,6 +9,7 @@
 
 mod authority;
 mod files;
+mod join_token;
 mod kubeconfig;
 mod own_key;
 mod peers;
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 pub use authority::{Identity, Pki};
 pub use files::write_private;
+pub use join_token::JoinToken;
 pub use kubeconfig::{kubeconfig, write_kubeconfig};
 pub use own_key::{SigningRequest, signing_request, validity};
 pub use peers::{Renewable, peer_configs};

@@ -64,9 +64,11 @@ fn is_due(issued: SystemTime, now: SystemTime) -> bool {
 fn issue(pki: &Pki, names: &[String]) -> Result<Current, Error> {
     let identity = pki.issue_server(names, VALIDITY)?;
     let certificate = CertificateDer::from_pem_slice(identity.certificate_pem.as_bytes()).map_err(Error::tls)?;
+    // It is not needed to verify the chain: who joins finds the authority here that its token pins.
+    let authority = CertificateDer::from_pem_slice(pki.ca_pem().as_bytes()).map_err(Error::tls)?;
     let key = PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes()).map_err(Error::tls)?;
     let key = rustls::crypto::ring::sign::any_supported_type(&key).map_err(Error::tls)?;
-    Ok(Current { key: Arc::new(CertifiedKey::new(vec![certificate], key)), issued: SystemTime::now() })
+    Ok(Current { key: Arc::new(CertifiedKey::new(vec![certificate, authority], key)), issued: SystemTime::now() })
 }
 
 #[cfg(test)]

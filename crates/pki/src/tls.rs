@@ -60,12 +60,12 @@ impl Pki {
     }
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io::{Read, Write};
 
     use rustls::pki_types::ServerName;
@@ -74,7 +74,10 @@ mod tests {
     use super::*;
 
     /// Lets the two ends talk until neither has anything to say, or one refuses.
-    fn shake_hands(client: &mut ClientConnection, server: &mut ServerConnection) -> Result<(), rustls::Error> {
+    pub(crate) fn shake_hands(
+        client: &mut ClientConnection,
+        server: &mut ServerConnection,
+    ) -> Result<(), rustls::Error> {
         while client.is_handshaking() || server.is_handshaking() || client.wants_write() || server.wants_write() {
             let mut wire = Vec::new();
             client.write_tls(&mut wire).unwrap();
