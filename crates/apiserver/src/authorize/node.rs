@@ -9,6 +9,7 @@ use crate::query::Query;
 use crate::state::State;
 
 const LEASE_NAMESPACE: &str = "kube-node-lease";
+const CLUSTER_INFO: (&str, &str) = ("kube-public", "cluster-info");
 
 /// What the node `node` may do, as far as the request alone can tell.
 pub(super) fn decide(node: &str, a: &Attributes<'_>, query: &Query) -> Decision {
@@ -42,6 +43,8 @@ pub(super) fn decide(node: &str, a: &Attributes<'_>, query: &Query) -> Decision 
         ("", "pods", "") if matches!(a.verb, "get" | "delete") => own_pod(),
         ("", "pods", "status") if matches!(a.verb, "update" | "patch") => own_pod(),
         ("", "pods", "eviction") if a.verb == "create" => own_pod(),
+        // How the cluster is laid out: what a node must know before it has pods.
+        ("", "configmaps", "") if a.verb == "get" && (a.namespace, a.name) == CLUSTER_INFO => Decision::Allow,
         ("", "secrets" | "configmaps" | "persistentvolumeclaims", "") if reads => match a.name {
             "" => refuse("No Object name found"),
             _ => needs(),
