@@ -7,6 +7,7 @@ pub(crate) fn run_all(names: &[String]) -> Result<()> {
     workloads::build()?;
     let bin = tools::install()?;
     tools::debian("wrk", "wrk")?;
+    tools::debian("etcd", "etcd-server")?;
     let wasmtime = tools::wasmtime()?;
     run(cargo().args(["build", "--release", "--locked", "-p", "coracle", "-p", "coracle-tests", "--bins"]))?;
     let release = target().join("release");

