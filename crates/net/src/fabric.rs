@@ -10,6 +10,7 @@ use bytes::Bytes;
 use coracle_runtime::network::{NetworkError, Stream};
 use ipnet::IpNet;
 use parking_lot::RwLock;
+use tokio::sync::mpsc::OwnedPermit;
 use tokio::sync::oneshot;
 
 use crate::egress::Egress;
@@ -50,6 +51,22 @@ pub struct Fabric {
 impl std::fmt::Debug for Fabric {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Fabric").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// A place in the queue of a pod's listener.
+pub(crate) struct Place {
+    queue: OwnedPermit<Offer>,
+    ticket: Ticket,
+}
+
+impl Place {
+    /// Gives `stream` to the listener. It is closed if the listener has closed meanwhile.
+    pub(crate) fn take(self, stream: Stream) {
+        let addresses = [stream.local_addr(), stream.peer_addr()];
+        let (back, _nobody_waits) = oneshot::channel();
+        let carried = Carried::new(stream, addresses, Some(self.ticket), None);
+        self.queue.send(Offer::HandedOver(Box::new(carried), back));
     }
 }
 
@@ -153,6 +170,13 @@ impl Fabric {
         let client = header.client.unwrap_or(header.source);
         let carried = Carried::new(stream, [header.destination, client], Some(ticket), None);
         wait_accepted(&pod, header.destination, carried).await
+    }
+
+    /// A place in a pod's queue for a stream that arrives over a link from a node that owns `peer`.
+    pub(crate) fn reserve(&self, peer: &[IpNet], header: Header) -> Result<Place, NetworkError> {
+        let pod = self.admit(peer, header)?;
+        let ticket = pod.ticket().map_err(|_| NetworkError::ConnectionRefused)?;
+        Ok(Place { queue: pod.reserve(header.destination)?, ticket })
     }
 
     /// Takes a datagram that arrived over a link from a node that owns `peer`.

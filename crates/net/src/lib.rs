@@ -8,7 +8,7 @@
 //! 1. the pod itself: its loopback and its own addresses;
 //! 2. a service: [`ServiceRoutes`] chooses the endpoint, and is asked again when that one refuses;
 //! 3. a pod of this node: a stream in memory;
-//! 4. a pod of another node: a stream over the [`Link`] that the [`RouteTable`] names;
+//! 4. a pod of another node: a stream over the [`Link`] that the [`RouteTable`] names ([`mesh`]: QUIC between nodes);
 //! 5. the host's network, when [`Egress`] allows it.
 //!
 //! **Invariant:** a guest never reaches what the host itself offers (its loopback, its link-local and its own
@@ -20,6 +20,7 @@ mod egress;
 mod fabric;
 mod host;
 mod listener;
+pub mod mesh;
 mod names;
 mod pipe;
 mod pod;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use async_trait::async_trait;
 use coracle_runtime::network::{Datagrams, Listener, Network, NetworkError, Stream};
 use parking_lot::Mutex;
+use tokio::sync::mpsc::OwnedPermit;
 
 use crate::fabric::Fabric;
 use crate::listener::{Backlog, Offer, PodListener};
@@ -91,6 +92,13 @@ impl Pod {
             Some(backlog) => backlog.try_send(offer).map_err(|error| error.into_inner()),
             None => Err(offer),
         }
+    }
+
+    /// A place in the queue of whoever listens at `to`.
+    pub(crate) fn reserve(&self, to: SocketAddr) -> Result<OwnedPermit<Offer>, NetworkError> {
+        let backlog = self.tcp.lock().find(to).cloned();
+        let reserved = backlog.and_then(|backlog| backlog.try_reserve_owned().ok());
+        reserved.ok_or(NetworkError::ConnectionRefused)
     }
 
     pub(crate) fn bind_udp(&self, local: SocketAddr, queue: Arc<Queue>) -> Result<SocketAddr, NetworkError> {

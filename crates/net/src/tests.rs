@@ -4,6 +4,7 @@ mod datagrams;
 mod ends;
 mod handing_over;
 mod links;
+mod mesh;
 mod names;
 mod outside;
 mod services;

@@ -1,0 +1,255 @@
+//! Nodes that talk QUIC over loopback: the real driver, real certificates.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+
+use bytes::Bytes;
+use coracle_pki::{Pki, Renewable, peer_configs};
+use coracle_stdx::{CancellationToken, Scope};
+use ipnet::IpNet;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::mesh::{Bound, Config, Member, Members, Mesh, NodeStream, PROTOCOL, Peer, State};
+
+/// A cluster's authority, and the tasks of its nodes.
+struct Town {
+    pki: Pki,
+    _dir: tempfile::TempDir,
+    scope: Scope<std::convert::Infallible>,
+}
+
+struct House {
+    fabric: Arc<Fabric>,
+    mesh: Mesh,
+    node_streams: mpsc::Receiver<NodeStream>,
+    token: CancellationToken,
+    network: IpNet,
+}
+
+fn identify(certificate: &rustls::pki_types::CertificateDer<'_>) -> Option<Peer> {
+    let name = coracle_pki::subject(certificate).ok()?.common_name;
+    Some(Peer { may_ask: name == "server", name })
+}
+
+impl Town {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let pki = Pki::open(dir.path()).unwrap();
+        Self { pki, _dir: dir, scope: Scope::child_of(&CancellationToken::new()) }
+    }
+
+    fn house(&mut self, name: &str, n: u8) -> House {
+        let own = Renewable::new(&self.pki.issue_client(name, None).unwrap()).unwrap();
+        self.house_with(name, n, &own)
+    }
+
+    fn house_with(&mut self, name: &str, n: u8, own: &Renewable) -> House {
+        let (client, server) = peer_configs(self.pki.ca_pem(), own, PROTOCOL).unwrap();
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let bound = Mesh::bind(Config { name: name.into(), listen, client, server, identify }).unwrap();
+        let Bound { mesh, driver, node_streams } = bound;
+        let (fabric, token) = (node(n), self.scope.token().child_token());
+        mesh.attach(&fabric);
+        let running = token.clone();
+        self.scope.spawn(|_| async move {
+            driver.run(running).await;
+            Ok(())
+        });
+        House { fabric, mesh, node_streams, token, network: format!("10.244.{n}.0/24").parse().unwrap() }
+    }
+}
+
+/// Makes houses know each other. `dialable` says who may be dialled by whom.
+fn introduce(houses: &[&House], dialable: impl Fn(&str, &str) -> bool) {
+    for house in houses {
+        let others = houses.iter().filter(|other| other.mesh.name() != house.mesh.name());
+        let members: Members = others
+            .clone()
+            .map(|other| {
+                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, other.mesh.port()));
+                let may = dialable(house.mesh.name(), other.mesh.name());
+                let addresses = if may { vec![address] } else { Vec::new() };
+                (other.mesh.name().to_owned(), Member { addresses, networks: vec![other.network] })
+            })
+            .collect();
+        house.mesh.set_members(members);
+        house.fabric.set_routes(others.map(|other| (other.network, house.mesh.link(other.mesh.name()))).collect());
+    }
+}
+
+/// Waits until `house` reaches `peer` in this way.
+async fn reached(house: &House, peer: &str, state: State) {
+    let mut changed = house.mesh.changed();
+    loop {
+        changed.borrow_and_update();
+        if house.mesh.report().iter().any(|link| link.peer == peer && link.state == state) {
+            return;
+        }
+        changed.changed().await.unwrap();
+    }
+}
+
+async fn carries_a_conversation(from: &House, to: &House) {
+    let client = pod(&from.fabric, &from.network.hosts().nth(1).unwrap().to_string());
+    let address = to.network.hosts().nth(2).unwrap();
+    let server = pod(&to.fabric, &address.to_string());
+    let listener = listen(&server, "0.0.0.0:80");
+    let (mut near, mut far) = connect(&client, &*listener, &format!("{address}:80")).await;
+    assert_eq!(far.peer_addr(), near.local_addr());
+    says(&mut near, "ping").await;
+    near.shutdown().await.unwrap();
+    hears(&mut far, "ping").await;
+    hears_the_end(&mut far).await;
+    says(&mut far, "pong").await;
+    drop(far);
+    hears(&mut near, "pong").await;
+    hears_the_end(&mut near).await;
+    assert_eq!(outcome(&client, &format!("{address}:81")).await, Err(NetworkError::ConnectionRefused));
+    assert_eq!(
+        outcome(&client, &format!("{}:80", to.network.hosts().nth(9).unwrap())).await,
+        Err(NetworkError::RemoteUnreachable)
+    );
+}
+
+#[tokio::test]
+async fn pods_of_two_nodes_talk_over_quic() {
+    let mut town = Town::new();
+    let (a, b) = (town.house("a", 1), town.house("b", 2));
+    introduce(&[&a, &b], |_, _| true);
+    carries_a_conversation(&a, &b).await;
+    carries_a_conversation(&b, &a).await;
+    let link = &a.mesh.report()[0];
+    let path = link.path.as_ref().unwrap();
+    assert_eq!((link.peer.as_str(), link.state.clone(), path.dialled), ("b", State::Direct, true));
+    assert!(path.bytes_sent > 0 && path.bytes_received > 0);
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_be_dialled_dials_out_and_is_reached() {
+    let mut town = Town::new();
+    let (a, b) = (town.house("a", 1), town.house("b", 2));
+    introduce(&[&a, &b], |_, to| to != "b");
+    reached(&a, "b", State::Direct).await;
+    carries_a_conversation(&a, &b).await;
+}
+
+#[tokio::test]
+async fn two_nodes_that_cannot_reach_each_other_are_relayed() {
+    let mut town = Town::new();
+    let (a, b, relay) = (town.house("a", 1), town.house("b", 2), town.house("r", 3));
+    introduce(&[&a, &b, &relay], |from, to| from == "r" || to == "r");
+    reached(&a, "b", State::Relayed).await;
+    reached(&b, "a", State::Relayed).await;
+    carries_a_conversation(&a, &b).await;
+    let (client, server) = (pod(&a.fabric, "10.244.1.2"), pod(&b.fabric, "10.244.2.2"));
+    let to = server.bind_udp(at("0.0.0.0:53")).unwrap();
+    let from = client.bind_udp(at("0.0.0.0:2000")).unwrap();
+    from.send_to(Bytes::from_static(b"question"), at("10.244.2.2:53")).await.unwrap();
+    assert_eq!(to.recv_from().await.unwrap(), (Bytes::from_static(b"question"), at("10.244.1.2:2000")));
+}
+
+#[tokio::test]
+async fn datagrams_arrive_whatever_their_size() {
+    let mut town = Town::new();
+    let (a, b) = (town.house("a", 1), town.house("b", 2));
+    introduce(&[&a, &b], |_, _| true);
+    reached(&a, "b", State::Direct).await;
+    let (client, server) = (pod(&a.fabric, "10.244.1.2"), pod(&b.fabric, "10.244.2.2"));
+    let to = server.bind_udp(at("0.0.0.0:53")).unwrap();
+    let from = client.bind_udp(at("0.0.0.0:2000")).unwrap();
+    for size in [0, 1, 1000, 1500, 9000, 65_507] {
+        let payload = Bytes::from(vec![size as u8; size]);
+        from.send_to(payload.clone(), at("10.244.2.2:53")).await.unwrap();
+        assert_eq!(to.recv_from().await.unwrap(), (payload, at("10.244.1.2:2000")), "{size}");
+    }
+}
+
+#[tokio::test]
+async fn a_writer_waits_for_a_reader_on_another_node() {
+    let mut town = Town::new();
+    let (a, b) = (town.house("a", 1), town.house("b", 2));
+    introduce(&[&a, &b], |_, _| true);
+    let (client, server) = (pod(&a.fabric, "10.244.1.2"), pod(&b.fabric, "10.244.2.2"));
+    let listener = listen(&server, "0.0.0.0:80");
+    let (mut near, mut far) = connect(&client, &*listener, "10.244.2.2:80").await;
+    const SENT: usize = 32 << 20;
+    let write = async {
+        near.write_all(&vec![7; SENT]).await.unwrap();
+        near.shutdown().await.unwrap();
+    };
+    let read = async {
+        let (mut buffer, mut n_read) = (vec![0; 64 << 10], 0);
+        while let n @ 1.. = far.read(&mut buffer).await.unwrap() {
+            n_read += n;
+        }
+        n_read
+    };
+    tokio::pin!(write);
+    // Nobody reads: the writer stops long before its end.
+    assert!(futures::FutureExt::now_or_never(&mut write).is_none());
+    let (_, n_read) = tokio::join!(write, read);
+    assert_eq!(n_read, SENT);
+}
+
+#[tokio::test]
+async fn a_node_may_speak_for_its_own_pods_only() {
+    let mut town = Town::new();
+    let (a, b) = (town.house("a", 1), town.house("b", 2));
+    introduce(&[&a, &b], |_, _| true);
+    let server = pod(&b.fabric, "10.244.2.2");
+    let _listener = listen(&server, "0.0.0.0:80");
+    let link = a.mesh.link("b");
+    let header = |source: &str| crate::Header { source: at(source), destination: at("10.244.2.2:80"), client: None };
+    assert!(link.open(header("10.244.1.7:1000")).await.is_ok());
+    assert_eq!(link.open(header("10.244.3.7:1000")).await.err(), Some(NetworkError::AccessDenied));
+}
+
+#[tokio::test]
+async fn only_the_control_plane_may_ask_a_node() {
+    let mut town = Town::new();
+    let (a, mut b, server) = (town.house("a", 1), town.house("b", 2), town.house("server", 3));
+    introduce(&[&a, &b, &server], |_, _| true);
+    assert_eq!(a.mesh.ask("b").await.err(), Some(NetworkError::AccessDenied));
+    let mut near = server.mesh.ask("b").await.unwrap();
+    let mut far = b.node_streams.recv().await.unwrap();
+    says(&mut near, "GET /healthz").await;
+    hears(&mut far, "GET /healthz").await;
+}
+
+#[tokio::test]
+async fn a_node_of_another_cluster_is_nobody() {
+    let (mut town, mut elsewhere) = (Town::new(), Town::new());
+    let (a, b) = (town.house("a", 1), elsewhere.house("b", 2));
+    introduce(&[&a, &b], |_, _| true);
+    reached(&a, "b", State::Unreachable).await;
+    let client = pod(&a.fabric, "10.244.1.2");
+    assert_eq!(outcome(&client, "10.244.2.2:80").await, Err(NetworkError::RemoteUnreachable));
+}
+
+#[tokio::test]
+async fn a_node_that_was_started_again_is_found_where_it_is_now() {
+    let mut town = Town::new();
+    let (a, b) = (town.house("a", 1), town.house("b", 2));
+    introduce(&[&a, &b], |_, _| true);
+    carries_a_conversation(&a, &b).await;
+    b.token.cancel();
+    let mut changed = a.mesh.changed();
+    changed.wait_for(|_| a.mesh.report()[0].state != State::Direct).await.unwrap();
+    let again = town.house("b", 2);
+    introduce(&[&a, &again], |_, _| true);
+    reached(&a, "b", State::Direct).await;
+    carries_a_conversation(&a, &again).await;
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_shown_to_who_comes_next() {
+    let mut town = Town::new();
+    let own = Renewable::new(&town.pki.issue_client("nobody-yet", None).unwrap()).unwrap();
+    let (a, b) = (town.house_with("a", 1, &own), town.house("b", 2));
+    own.replace(&town.pki.issue_client("a", None).unwrap()).unwrap();
+    introduce(&[&a, &b], |_, _| true);
+    carries_a_conversation(&a, &b).await;
+    let known: HashMap<_, _> = b.mesh.report().into_iter().map(|link| (link.peer, link.state)).collect();
+    assert_eq!(known["a"], State::Direct);
+}
