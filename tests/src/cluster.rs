@@ -20,10 +20,18 @@ impl Cluster {
     /// # Panics
     /// When the binary is missing or the cluster does not become ready.
     pub fn up(data_dir: &Path, args: &[&str]) -> Self {
+        Self::up_at("127.0.0.1:0", data_dir, args)
+    }
+
+    /// The same at an address that is known before, such as [`Cluster::address`] of one that has ended.
+    ///
+    /// # Panics
+    /// As [`Cluster::up`].
+    pub fn up_at(address: &str, data_dir: &Path, args: &[&str]) -> Self {
         let kubeconfig = data_dir.join("kubeconfig");
         let _ = std::fs::remove_file(&kubeconfig);
         let mut process = Command::new(binary())
-            .args(["up", "--listen", "127.0.0.1:0", "--node-port-address", &address().to_string(), "--data-dir"])
+            .args(["up", "--listen", address, "--node-port-address", &loopback().to_string(), "--data-dir"])
             .arg(data_dir)
             .args(args)
             .env_remove("RUST_BACKTRACE") // it makes every error dear, in our process and in a benchmark's peer
@@ -102,7 +110,16 @@ impl Cluster {
 
     /// Where a node port of this cluster is reached.
     pub fn node_port(&self, port: u16) -> SocketAddr {
-        SocketAddr::new(address(), port)
+        SocketAddr::new(loopback(), port)
+    }
+
+    /// Where the API server listens.
+    ///
+    /// # Panics
+    /// When the kubeconfig names no server.
+    pub fn address(&self) -> String {
+        let server = self.ask(&["config", "view", "-o", "jsonpath={.clusters[0].cluster.server}"]);
+        server.strip_prefix("https://").expect("a ready cluster has a kubeconfig").to_owned()
     }
 
     pub fn pid(&self) -> u32 {
@@ -140,7 +157,7 @@ impl Drop for Cluster {
 }
 
 /// A loopback address of this process's own, so that clusters side by side may open the same node ports.
-fn address() -> IpAddr {
+fn loopback() -> IpAddr {
     let [_, a, b, c] = std::process::id().to_be_bytes();
     IpAddr::V4(Ipv4Addr::new(127, a | 128, b, c.max(1)))
 }
@@ -180,6 +197,11 @@ pub fn kubectl() -> PathBuf {
 /// The helm that `cargo xtask tools` installed, or the one that `HELM` names.
 pub fn helm() -> PathBuf {
     std::env::var_os("HELM").map_or_else(|| target().join("tools/bin/helm"), PathBuf::from)
+}
+
+/// The Python that `cargo xtask tools` installed Kubernetes' client into, or the one that `PYTHON` names.
+pub fn python() -> PathBuf {
+    std::env::var_os("PYTHON").map_or_else(|| target().join("tools/python/bin/python"), PathBuf::from)
 }
 
 /// The target directory, seen from this program, which lies in it.

@@ -1,9 +1,12 @@
 //! The stories, one file each.
 
 mod bad_input;
+mod controller;
 mod durability;
 mod helm;
 mod kubectl;
 mod kubectl_workloads;
 mod oracle;
+mod python;
 mod spine;
+mod streams;
