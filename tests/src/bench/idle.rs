@@ -2,16 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use coracle_tests::cluster::Cluster;
 
+use crate::process::{cpu_seconds, rss_mib};
 use crate::{median, report};
 
 const N_STARTS: usize = 5;
 const SETTLE: Duration = Duration::from_secs(5);
 const WATCHED: Duration = Duration::from_secs(20);
-/// Linux's USER_HZ, the unit of utime and stime in /proc.
-const TICKS_PER_SECOND: f64 = 100.0;
 
 pub(crate) fn run() -> Result<()> {
     let starts = (0..N_STARTS).map(|_| start_ms()).collect::<Result<Vec<_>>>()?;
@@ -35,16 +34,4 @@ fn start_ms() -> Result<f64> {
     let elapsed = start.elapsed();
     drop(cluster);
     Ok(elapsed.as_secs_f64() * 1000.0)
-}
-
-fn rss_mib(pid: u32) -> Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS in /proc/PID/status")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
-}
-
-fn cpu_seconds(pid: u32) -> Result<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let fields: Vec<&str> = stat.rsplit(')').next().context("fields in /proc/PID/stat")?.split_whitespace().collect();
-    Ok((fields[11].parse::<f64>()? + fields[12].parse::<f64>()?) / TICKS_PER_SECOND)
 }
