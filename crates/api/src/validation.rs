@@ -46,6 +46,7 @@ pub(crate) mod stateful_set;
 pub(crate) mod storage_classes;
 mod volume_sources;
 mod volumes;
+mod windows;
 
 pub(crate) use cursor::Cursor;
 pub(crate) use error::declared_json;

@@ -99,15 +99,33 @@ fn pod_term(at: Cursor<'_, '_>, errors: &mut Errors) {
     selectors::label_selector(at.field("labelSelector"), errors);
     selectors::label_selector(at.field("namespaceSelector"), errors);
     for namespace in at.field("namespaces").items() {
-        let list = at.field("namespaces");
-        let problems = names::dns_label(namespace.str());
-        errors.extend(problems.iter().map(|problem| list.with("", namespace.value()).invalid_str(problem)));
+        // Upstream's path is that of a field that there is not.
+        common::text(at.with("namespace", namespace.value()), names::dns_label, errors);
     }
+    label_keys(at, errors);
     let key = at.field("topologyKey");
     if key.str().is_empty() {
         errors.push(key.required("can not be empty"));
     }
     errors.extend(names::qualified_name(key.str()).iter().map(|problem| key.invalid_str(problem)));
+}
+
+/// Keys whose values the pod itself has, to match or not to match.
+fn label_keys(at: Cursor<'_, '_>, errors: &mut Errors) {
+    let (matched, mismatched) = (at.field("matchLabelKeys"), at.field("mismatchLabelKeys"));
+    let selector = at.field("labelSelector");
+    for keys in [matched, mismatched] {
+        if !keys.is_empty() && !selector.is_set() {
+            errors.push(keys.forbidden("must not be specified when labelSelector is not set"));
+        } else {
+            keys.items().for_each(|key| common::text(key, names::qualified_name, errors));
+        }
+    }
+    for key in matched.items() {
+        if mismatched.items().any(|other| other.str() == key.str()) {
+            errors.push(key.invalid("exists in both matchLabelKeys and mismatchLabelKeys"));
+        }
+    }
 }
 
 fn weight(at: Cursor<'_, '_>, errors: &mut Errors) {

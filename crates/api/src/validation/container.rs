@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::probes::{self, Probe};
 use super::volumes::Volumes;
-use super::{Cursor, Errors, common, env, mounts, resources, security};
+use super::{Cursor, Errors, FieldError, common, env, go_text, mounts, resources, security};
 use crate::names;
 
 const RESTART_POLICIES: [&str; 3] = ["Always", "Never", "OnFailure"];
@@ -13,19 +13,24 @@ const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
 const NOT_EPHEMERAL: [&str; 8] = [
     "ports",
     "resources",
+    "resizePolicy",
+    "restartPolicy",
     "livenessProbe",
     "readinessProbe",
     "startupProbe",
     "lifecycle",
-    "resizePolicy",
-    "restartPolicy",
 ];
 
 /// What the checks of containers need to know about their pod.
 pub(super) struct Pod<'p> {
     pub(super) volumes: &'p Volumes<'p>,
     pub(super) claims: &'p [&'p str],
-    pub(super) host_network: bool,
+    /// The pod's time to end.
+    pub(super) grace: i64,
+    /// The pod's containers are never restarted.
+    pub(super) never_restarts: bool,
+    /// The pod has users of its own.
+    pub(super) own_users: bool,
 }
 
 /// All containers of a spec, in upstream's order.
@@ -38,14 +43,19 @@ pub(super) fn all(spec: Cursor<'_, '_>, pod: &Pod<'_>, errors: &mut Errors) {
     for container in regular.items() {
         common_part(container, pod, errors);
         unique(container, &mut names, errors);
-        handlers(container, errors);
+        handlers(container, pod.grace, errors);
         restart_policy(container, errors);
     }
-    host_ports(regular, pod, errors);
+    host_ports(regular.items(), errors);
     for container in init.items() {
         common_part(container, pod, errors);
+        restart_policy(container, errors);
         unique(container, &mut names, errors);
-        init_container(container, errors);
+        // They run one by one, so that each is alone with its ports; upstream's path names the first.
+        let list = init.index(0);
+        let ports = list.with("ports", container.get("ports"));
+        host_ports_of(ports, &mut BTreeSet::new(), errors);
+        init_container(container, pod.grace, errors);
     }
     ephemeral(spec, pod, &mut names, errors);
 }
@@ -62,14 +72,14 @@ fn common_part(at: Cursor<'_, '_>, pod: &Pod<'_>, errors: &mut Errors) {
     image(at.field("image"), errors);
     let message = at.field("terminationMessagePolicy");
     common::one_of(message, &["File", "FallbackToLogsOnError"], errors);
-    ports(at.field("ports"), pod, errors);
+    ports(at.field("ports"), errors);
     env::env(at.field("env"), errors);
     env::env_from(at.field("envFrom"), errors);
     mounts::mounts(at, pod.volumes, errors);
     common::one_of(at.field("imagePullPolicy"), &PULL_POLICIES, errors);
     resources::requirements(at.field("resources"), pod.claims, errors);
-    resize_policy(at.field("resizePolicy"), errors);
-    security::container(at.field("securityContext"), errors);
+    resize_policy(at.field("resizePolicy"), pod.never_restarts, errors);
+    security::container(at.field("securityContext"), pod.own_users, errors);
 }
 
 fn image(at: Cursor<'_, '_>, errors: &mut Errors) {
@@ -78,11 +88,11 @@ fn image(at: Cursor<'_, '_>, errors: &mut Errors) {
     }
 }
 
-fn handlers(at: Cursor<'_, '_>, errors: &mut Errors) {
-    probes::lifecycle(at.field("lifecycle"), errors);
-    probes::probe(at.field("livenessProbe"), Probe::Liveness, errors);
-    probes::probe(at.field("readinessProbe"), Probe::Readiness, errors);
-    probes::probe(at.field("startupProbe"), Probe::Startup, errors);
+fn handlers(at: Cursor<'_, '_>, grace: i64, errors: &mut Errors) {
+    probes::lifecycle(at.field("lifecycle"), grace, errors);
+    probes::probe(at.field("livenessProbe"), Probe::Liveness, grace, errors);
+    probes::probe(at.field("readinessProbe"), Probe::Readiness, grace, errors);
+    probes::probe(at.field("startupProbe"), Probe::Startup, grace, errors);
 }
 
 fn restart_policy(at: Cursor<'_, '_>, errors: &mut Errors) {
@@ -94,10 +104,9 @@ fn restart_policy(at: Cursor<'_, '_>, errors: &mut Errors) {
 }
 
 /// One that runs to its end, or, restarted always, beside the others.
-fn init_container(at: Cursor<'_, '_>, errors: &mut Errors) {
-    restart_policy(at, errors);
+fn init_container(at: Cursor<'_, '_>, grace: i64, errors: &mut Errors) {
     if at.field("restartPolicy").str() == "Always" {
-        handlers(at, errors);
+        handlers(at, grace, errors);
         return;
     }
     for field in ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] {
@@ -105,9 +114,15 @@ fn init_container(at: Cursor<'_, '_>, errors: &mut Errors) {
             errors.push(at.field(field).forbidden("may not be set for init containers without restartPolicy=Always"));
         }
     }
+    let policies = at.field("resizePolicy");
+    if !policies.is_empty() {
+        let shown = go_text::shown("[]ContainerResizePolicy", policies.value());
+        let detail = "must not be set for init containers";
+        errors.push(FieldError::invalid_in_order(policies.path(), &shown, detail));
+    }
 }
 
-fn ports(at: Cursor<'_, '_>, pod: &Pod<'_>, errors: &mut Errors) {
+fn ports(at: Cursor<'_, '_>, errors: &mut Errors) {
     let mut names = BTreeSet::new();
     for port in at.items() {
         let (name, number, host) = (port.field("name"), port.field("containerPort"), port.field("hostPort"));
@@ -125,59 +140,90 @@ fn ports(at: Cursor<'_, '_>, pod: &Pod<'_>, errors: &mut Errors) {
         if host.int() != 0 {
             common::port_number(host, errors);
         }
-        if pod.host_network && host.int() != 0 && host.int() != number.int() {
-            errors.push(host.invalid("must match `containerPort` when `hostNetwork` is true"));
-        }
         common::one_of(port.field("protocol"), &["SCTP", "TCP", "UDP"], errors);
     }
 }
 
-/// Two containers cannot have the same port of the host.
-fn host_ports(containers: Cursor<'_, '_>, _pod: &Pod<'_>, errors: &mut Errors) {
-    let mut taken = BTreeSet::new();
-    for container in containers.items() {
-        let ports = container.field("ports");
-        for port in ports.items() {
-            let host = port.field("hostPort");
-            let text = |field: &str| port.get(field).as_str().unwrap_or_default().to_owned();
-            let wanted = format!("{}/{}/{}", text("protocol"), text("hostIP"), host.int());
-            if host.int() != 0 && !taken.insert(wanted.clone()) {
-                errors.push(super::FieldError::duplicate(host.path(), &wanted.into()));
+/// On the host's network a container's port is the host's. A template may leave it out.
+pub(super) fn host_network(spec: Cursor<'_, '_>, is_pod: bool, errors: &mut Errors) {
+    if !spec.field("hostNetwork").bool() {
+        return;
+    }
+    for container in spec.field("containers").items() {
+        for port in container.field("ports").items() {
+            let (host, number) = (port.field("hostPort"), port.field("containerPort").int());
+            if (is_pod || host.int() != 0) && host.int() != number {
+                let detail = "must match `containerPort` when `hostNetwork` is true";
+                errors.push(host.invalid_value(host.int(), detail));
             }
         }
     }
 }
 
-fn resize_policy(at: Cursor<'_, '_>, errors: &mut Errors) {
+/// Two containers cannot have the same port of the host.
+fn host_ports<'c, 'v: 'c>(containers: impl Iterator<Item = Cursor<'c, 'v>>, errors: &mut Errors) {
+    let mut taken = BTreeSet::new();
+    for container in containers {
+        host_ports_of(container.field("ports"), &mut taken, errors);
+    }
+}
+
+fn host_ports_of(ports: Cursor<'_, '_>, taken: &mut BTreeSet<String>, errors: &mut Errors) {
+    for port in ports.items() {
+        let host = port.field("hostPort");
+        let text = |field: &str| port.get(field).as_str().unwrap_or_default().to_owned();
+        let wanted = format!("{}/{}/{}", text("protocol"), text("hostIP"), host.int());
+        if host.int() != 0 && !taken.insert(wanted.clone()) {
+            errors.push(FieldError::duplicate(host.path(), &wanted.into()));
+        }
+    }
+}
+
+fn resize_policy(at: Cursor<'_, '_>, never_restarts: bool, errors: &mut Errors) {
     let mut seen = BTreeSet::new();
     for policy in at.items() {
-        let (resource, restart) = (policy.get("resourceName"), policy.get("restartPolicy"));
-        let named = at.with("", resource);
-        if !["cpu", "memory"].contains(&named.str()) {
-            errors.push(super::FieldError::not_supported(at.path(), resource, &["cpu", "memory"]));
-        } else if !seen.insert(named.str()) {
-            errors.push(super::FieldError::duplicate(at.path(), resource));
+        let (resource, restart) = (policy.field("resourceName"), policy.field("restartPolicy"));
+        if !seen.insert(resource.str()) {
+            errors.push(FieldError::duplicate(policy.path(), resource.value()));
         }
-        if !["NotRequired", "RestartContainer"].contains(&restart.as_str().unwrap_or_default()) {
-            let supported = ["NotRequired", "RestartContainer"];
-            errors.push(super::FieldError::not_supported(at.path(), restart, &supported));
+        // Upstream's paths name the list.
+        for (word, supported) in [(resource, ["cpu", "memory"]), (restart, ["NotRequired", "RestartContainer"])] {
+            if word.str().is_empty() {
+                errors.push(at.required(""));
+            } else if !supported.contains(&word.str()) {
+                errors.push(FieldError::not_supported(at.path(), word.value(), &supported));
+            }
+        }
+        if never_restarts && restart.str() != "NotRequired" {
+            errors.push(at.invalid_value(restart.str(), "must be 'NotRequired' when `restartPolicy` is 'Never'"));
         }
     }
 }
 
 fn ephemeral<'v>(spec: Cursor<'_, 'v>, pod: &Pod<'_>, names: &mut BTreeSet<&'v str>, errors: &mut Errors) {
-    let regular = spec.field("containers");
+    let targets = [spec.field("containers"), spec.field("initContainers")];
     for container in spec.field("ephemeralContainers").items() {
         common_part(container, &Pod { claims: &[], ..*pod }, errors);
+        let image = container.field("image");
+        if image.str().trim() != image.str() {
+            errors.push(image.invalid("must not have leading or trailing whitespace"));
+        }
         unique(container, names, errors);
         let target = container.field("targetContainerName");
-        let known = regular.items().any(|c| c.field("name").str() == target.str());
+        let known = targets.iter().any(|list| list.items().any(|c| c.field("name").str() == target.str()));
         if !target.str().is_empty() && !known {
             errors.push(target.not_found());
         }
         for field in NOT_EPHEMERAL {
             if !container.field(field).is_empty() {
                 errors.push(container.field(field).forbidden("cannot be set for an Ephemeral Container"));
+            }
+        }
+        for mount in container.field("volumeMounts").items() {
+            for field in ["subPath", "subPathExpr"] {
+                if !mount.field(field).str().is_empty() {
+                    errors.push(mount.field(field).forbidden("cannot be set for an Ephemeral Container"));
+                }
             }
         }
     }

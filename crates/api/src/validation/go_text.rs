@@ -32,6 +32,37 @@ pub(super) fn struct_diff(go_type: &str, old: &Value, new: &Value) -> String {
     diff::unified(&print(old, go_type), &print(new, go_type))
 }
 
+/// A structure in one line, as errors show values.
+pub(super) fn shown(go_type: &str, value: &Value) -> String {
+    let mut out = String::new();
+    write(&mut out, value, go_type, Layout::Line);
+    out
+}
+
+/// How structures are broken into lines.
+#[derive(Clone, Copy)]
+enum Layout {
+    Line,
+    /// One field a line, this far to the right.
+    Indented(usize),
+}
+
+impl Layout {
+    fn inner(self) -> Self {
+        match self {
+            Self::Line => Self::Line,
+            Self::Indented(depth) => Self::Indented(depth + 1),
+        }
+    }
+
+    fn new_line(self, out: &mut String) {
+        if let Self::Indented(depth) = self {
+            out.push('\n');
+            out.push_str(&" ".repeat(depth));
+        }
+    }
+}
+
 fn internal(spec: &Value) -> Value {
     let mut spec = spec.clone();
     let Some(fields) = spec.as_object_mut() else { return spec };
@@ -65,24 +96,24 @@ fn types() -> BTreeMap<&'static str, Vec<Field>> {
 
 fn print(value: &Value, go_type: &str) -> String {
     let mut out = String::new();
-    write(&mut out, value, go_type, 0);
+    write(&mut out, value, go_type, Layout::Indented(0));
     out
 }
 
-fn write(out: &mut String, value: &Value, go_type: &str, depth: usize) {
+fn write(out: &mut String, value: &Value, go_type: &str, layout: Layout) {
     if let Some(inner) = go_type.strip_prefix('?') {
-        return write(out, value, inner, depth);
+        return write(out, value, inner, layout);
     }
     if let Some(inner) = go_type.strip_prefix('*') {
-        return if value.is_null() { out.push_str("null") } else { write(out, value, inner, depth) };
+        return if value.is_null() { out.push_str("null") } else { write(out, value, inner, layout) };
     }
     if let Some(inner) = go_type.strip_prefix("[]") {
-        return list(out, value, inner, depth);
+        return list(out, value, inner, layout);
     }
     match (go_type, value) {
         ("map", Value::Object(entries)) => {
             let entries = entries.iter().map(|(key, value)| (key.as_str(), value, "string"));
-            block(out, ['{', '}'], entries.collect(), depth);
+            block(out, ['{', '}'], entries.collect(), layout);
         }
         ("map", _) => out.push_str("null"),
         ("string", Value::Null) => out.push_str("\"\""),
@@ -94,7 +125,7 @@ fn write(out: &mut String, value: &Value, go_type: &str, depth: usize) {
             let fields = TYPES.get(name).map(Vec::as_slice).unwrap_or_default();
             let given = fields.iter().map(|field| (field.name, at(value, field.api_name), field.go_type));
             let shown = given.filter(|(_, value, go_type)| !go_type.starts_with('?') || !is_empty(value));
-            block(out, ['{', '}'], shown.collect(), depth);
+            block(out, ['{', '}'], shown.collect(), layout);
         }
     }
 }
@@ -114,28 +145,30 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-fn list(out: &mut String, value: &Value, go_type: &str, depth: usize) {
+fn list(out: &mut String, value: &Value, go_type: &str, layout: Layout) {
     match value.as_array() {
         None => out.push_str("null"),
-        Some(items) => block(out, ['[', ']'], items.iter().map(|item| ("", item, go_type)).collect(), depth),
+        Some(items) => block(out, ['[', ']'], items.iter().map(|item| ("", item, go_type)).collect(), layout),
     }
 }
 
 /// What stands between brackets: fields with names, items without.
-fn block(out: &mut String, brackets: [char; 2], entries: Vec<(&str, &Value, &str)>, depth: usize) {
+fn block(out: &mut String, brackets: [char; 2], entries: Vec<(&str, &Value, &str)>, layout: Layout) {
+    let inner = layout.inner();
     out.push(brackets[0]);
     for (i, (name, value, go_type)) in entries.iter().enumerate() {
-        out.push_str(if i == 0 { "\n" } else { ",\n" });
-        out.push_str(&" ".repeat(depth + 1));
+        if i > 0 {
+            out.push(',');
+        }
+        inner.new_line(out);
         if brackets[0] == '{' {
             out.push_str(&go_json(&Value::from(*name)));
-            out.push_str(": ");
+            out.push_str(if matches!(layout, Layout::Line) { ":" } else { ": " });
         }
-        write(out, value, go_type, depth + 1);
+        write(out, value, go_type, inner);
     }
     if !entries.is_empty() {
-        out.push('\n');
-        out.push_str(&" ".repeat(depth));
+        layout.new_line(out);
     }
     out.push(brackets[1]);
 }
@@ -153,6 +186,14 @@ mod tests {
             let plain = ["string", "int", "bool", "quantity", "map", "any"].contains(&name);
             assert!(plain || TYPES.contains_key(name), "{} {name}", field.name);
         }
+    }
+
+    #[test]
+    fn a_value_is_shown_in_one_line() {
+        assert_eq!(
+            shown("Toleration", &json!({"operator": "Exists", "value": "v"})),
+            r#"{"Key":"","Operator":"Exists","Value":"v","Effect":"","TolerationSeconds":null}"#
+        );
     }
 
     #[test]

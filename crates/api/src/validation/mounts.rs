@@ -91,9 +91,14 @@ fn devices(mounts: Cursor<'_, '_>, devices: Cursor<'_, '_>, volumes: &Volumes<'_
         if !path.str().is_empty() && !paths.insert(path.str()) {
             errors.push(path.invalid("must be unique"));
         }
-        common::no_backsteps(path, errors);
+        if path.str().split('/').any(|part| part == "..") {
+            errors.push(path.invalid("can not contain backsteps ('..')"));
+        }
         if mounts.items().any(|mount| mount.field("name").str() == name.str()) {
             errors.push(name.invalid("must not already exist in volumeMounts"));
+        }
+        if !path.str().is_empty() && mounts.items().any(|mount| mount.field("mountPath").str() == path.str()) {
+            errors.push(path.invalid("must not already exist as a path in volumeMounts"));
         }
     }
 }

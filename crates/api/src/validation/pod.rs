@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::container::{self, Pod};
 use super::{
-    Cursor, Errors, FieldError, affinity, common, metadata, pod_annotations, pod_update, resources, scheduling,
-    security, volumes,
+    Cursor, Errors, FieldError, affinity, common, go_text, metadata, pod_annotations, pod_update, resources,
+    scheduling, security, volumes, windows,
 };
 use crate::kind::{Part, name_of};
 use crate::names;
@@ -85,8 +85,15 @@ pub(crate) fn template(at: Cursor<'_, '_>, errors: &mut Errors) {
 pub(super) fn spec(at: Cursor<'_, '_>, name: &str, errors: &mut Errors) {
     let volumes = volumes::volumes(at.field("volumes"), name, errors);
     let claims: Vec<&str> = resource_claims(at.field("resourceClaims"), errors);
-    let pod = Pod { volumes: &volumes, claims: &claims, host_network: at.field("hostNetwork").bool() };
+    let pod = Pod {
+        volumes: &volumes,
+        claims: &claims,
+        grace: at.field("terminationGracePeriodSeconds").int(),
+        never_restarts: at.field("restartPolicy").str() == "Never",
+        own_users: at.get("hostUsers").as_bool() == Some(false),
+    };
     container::all(at, &pod, errors);
+    container::host_network(at, !name.is_empty(), errors);
     pod_resources(at, errors);
     common::one_of(at.field("restartPolicy"), &["Always", "OnFailure", "Never"], errors);
     common::one_of(at.field("dnsPolicy"), &DNS_POLICIES, errors);
@@ -97,6 +104,8 @@ pub(super) fn spec(at: Cursor<'_, '_>, name: &str, errors: &mut Errors) {
     scheduling::readiness_gates(at.field("readinessGates"), errors);
     scheduling::gates(at.field("schedulingGates"), errors);
     scheduling::spread(at.field("topologySpreadConstraints"), errors);
+    windows::host_process(at, errors);
+    security::host_users(at, errors);
     names_of_others(at, errors);
     deadline(at, errors);
     host_names(at, errors);
@@ -113,13 +122,34 @@ fn resource_claims<'v>(at: Cursor<'_, 'v>, errors: &mut Errors) -> Vec<&'v str> 
     let mut names: Vec<&str> = Vec::new();
     for claim in at.items() {
         let name = claim.field("name");
-        common::required_text(name, names::dns_label, errors);
-        if names.contains(&name.str()) {
+        if name.str().is_empty() {
+            errors.push(name.required(""));
+        } else if names.contains(&name.str()) {
             errors.push(name.duplicate());
+        } else {
+            common::text(name, names::dns_label, errors);
+            names.push(name.str());
         }
-        names.push(name.str());
+        claim_source(claim, errors);
     }
     names
+}
+
+/// A claim is there already, or made from a template.
+fn claim_source(claim: Cursor<'_, '_>, errors: &mut Errors) {
+    let sources = [claim.field("resourceClaimName"), claim.field("resourceClaimTemplateName")];
+    let wrong = match sources.map(|source| source.is_set()) {
+        [true, true] => "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified",
+        [false, false] => "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`",
+        [true, false] | [false, true] => "",
+    };
+    if !wrong.is_empty() {
+        let shown = go_text::shown("PodResourceClaim", claim.value());
+        errors.push(FieldError::invalid_in_order(claim.path(), &shown, wrong));
+    }
+    for source in sources.into_iter().filter(|source| source.is_set()) {
+        common::text(source, names::dns_subdomain, errors);
+    }
 }
 
 fn pod_resources(at: Cursor<'_, '_>, errors: &mut Errors) {
@@ -211,23 +241,13 @@ fn searches(at: Cursor<'_, '_>, errors: &mut Errors) {
     }
 }
 
-/// Fields that a pod for Windows cannot have.
 fn os(spec: Cursor<'_, '_>, errors: &mut Errors) {
     let os = spec.field("os");
-    if !os.is_set() {
-        return;
-    }
-    let name = os.field("name").str();
-    if name.is_empty() {
-        errors.push(os.field("name").required("cannot be empty"));
-    } else if !["linux", "windows"].contains(&name) {
-        errors.push(FieldError::not_supported(os.path(), &name.into(), &["linux", "windows"]));
-    }
-    if name == "windows" {
-        for field in ["hostPID", "hostIPC", "shareProcessNamespace"] {
-            if spec.field(field).bool() {
-                errors.push(spec.field(field).forbidden("cannot be set for a windows pod"));
-            }
-        }
+    match os.field("name").str() {
+        _ if !os.is_set() => {}
+        "" => errors.push(os.field("name").required("cannot be empty")),
+        "linux" => windows::not_linux(spec, errors),
+        "windows" => windows::not_windows(spec, errors),
+        name => errors.push(FieldError::not_supported(os.path(), &name.into(), &["linux", "windows"])),
     }
 }

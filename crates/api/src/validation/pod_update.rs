@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Cursor, Errors, FieldError, go_text, pod, pod_annotations, pod_status};
+use super::{Cursor, Errors, FieldError, go_text, pod, pod_annotations, pod_status, scheduling};
 use crate::kind::{Part, drop_null, name_of};
 
 mod resize;
@@ -91,7 +91,10 @@ fn tolerations(at: Cursor<'_, '_>, before: &Value, errors: &mut Errors) {
     let lost = before.as_array().into_iter().flatten().any(|t| !now.contains(&timeless(t)));
     if lost {
         errors.push(at.forbidden("existing toleration can not be modified except its tolerationSeconds"));
+        return;
     }
+    // Upstream looks at them once more.
+    scheduling::tolerations(at, errors);
 }
 
 /// Gates may only be opened.
@@ -101,7 +104,7 @@ fn gates(at: Cursor<'_, '_>, before: &Value, errors: &mut Errors) {
         let name = gate.field("name");
         if !known.contains(&name.value()) {
             let detail = format!("only deletion is allowed, but found new scheduling gate '{}'", name.str());
-            errors.push(gate.forbidden(&detail));
+            errors.push(name.forbidden(&detail));
         }
     }
 }
@@ -163,7 +166,9 @@ fn node_affinity(at: Cursor<'_, '_>, old: &Value, errors: &mut Errors) {
         return;
     }
     if terms.len() != before.len() {
-        errors.push(terms.invalid("no additions/deletions to non-empty NodeSelectorTerms list are allowed"));
+        let shown = go_text::shown("[]NodeSelectorTerm", terms.value());
+        let detail = "no additions/deletions to non-empty NodeSelectorTerms list are allowed";
+        errors.push(FieldError::invalid_in_order(terms.path(), &shown, detail));
         return;
     }
     for (term, old) in terms.items().zip(before) {
@@ -177,7 +182,8 @@ fn node_affinity(at: Cursor<'_, '_>, old: &Value, errors: &mut Errors) {
         let is_empty = term.field("matchExpressions").is_empty() && term.field("matchFields").is_empty();
         if (was_empty && !is_empty) || !added_only("matchExpressions") || !added_only("matchFields") {
             let detail = "only additions are allowed (no mutations or deletions)";
-            errors.push(term.invalid(detail));
+            let shown = go_text::shown("NodeSelectorTerm", term.value());
+            errors.push(FieldError::invalid_in_order(term.path(), &shown, detail));
         }
     }
 }

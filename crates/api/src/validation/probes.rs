@@ -13,20 +13,20 @@ pub(super) enum Probe {
     Readiness,
 }
 
-pub(super) fn probe(at: Cursor<'_, '_>, which: Probe, errors: &mut Errors) {
+pub(super) fn probe(at: Cursor<'_, '_>, which: Probe, grace: i64, errors: &mut Errors) {
     if !at.is_set() {
         return;
     }
-    handler(at, errors);
+    handler(at, grace, errors);
     for field in ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"] {
         common::not_negative(at.field(field), errors);
     }
-    let grace = at.field("terminationGracePeriodSeconds");
-    if grace.is_set() && grace.int() <= 0 {
-        errors.push(grace.invalid("must be greater than 0"));
+    let own = at.field("terminationGracePeriodSeconds");
+    if own.is_set() && own.int() <= 0 {
+        errors.push(own.invalid("must be greater than 0"));
     }
-    if which == Probe::Readiness && grace.is_set() {
-        errors.push(grace.invalid("must not be set for readinessProbes"));
+    if which == Probe::Readiness && own.is_set() {
+        errors.push(own.invalid("must not be set for readinessProbes"));
     }
     let threshold = at.field("successThreshold");
     if which != Probe::Readiness && threshold.int() != 1 {
@@ -34,16 +34,16 @@ pub(super) fn probe(at: Cursor<'_, '_>, which: Probe, errors: &mut Errors) {
     }
 }
 
-pub(super) fn lifecycle(at: Cursor<'_, '_>, errors: &mut Errors) {
+pub(super) fn lifecycle(at: Cursor<'_, '_>, grace: i64, errors: &mut Errors) {
     for hook in ["postStart", "preStop"] {
         if at.field(hook).is_set() {
-            handler(at.field(hook), errors);
+            handler(at.field(hook), grace, errors);
         }
     }
 }
 
 /// Exactly one way to ask.
-fn handler(at: Cursor<'_, '_>, errors: &mut Errors) {
+fn handler(at: Cursor<'_, '_>, grace: i64, errors: &mut Errors) {
     let mut first = true;
     for name in HANDLERS {
         let handler = at.field(name);
@@ -60,11 +60,20 @@ fn handler(at: Cursor<'_, '_>, errors: &mut Errors) {
             "httpGet" => http_get(handler, errors),
             "tcpSocket" => common::port_or_name(handler.field("port"), errors),
             "grpc" => common::port_number(handler.field("port"), errors),
-            _ => common::not_negative(handler.field("seconds"), errors),
+            _ => sleep(handler, grace, errors),
         }
     }
     if first {
         errors.push(at.required("must specify a handler type"));
+    }
+}
+
+/// Sleeping ends before the pod's grace does.
+fn sleep(at: Cursor<'_, '_>, grace: i64, errors: &mut Errors) {
+    let seconds = at.field("seconds").int();
+    if !(0..=grace).contains(&seconds) {
+        let detail = format!("must be non-negative and less than terminationGracePeriodSeconds ({grace})");
+        errors.push(at.invalid_value(seconds, &detail));
     }
 }
 

@@ -77,6 +77,16 @@ fn claims_exist(at: Cursor<'_, '_>, known: &[&str], errors: &mut Errors) {
     }
 }
 
+/// A resource of a node: named in any way that is qualified, not below zero, and whole where it is counted in pieces.
+pub(super) fn resource_amount(at: Cursor<'_, '_>, name: &str, errors: &mut Errors) {
+    let problems = names::qualified_name(name);
+    errors.extend(problems.iter().map(|problem| at.invalid_value(name, problem)));
+    quantity(at, errors);
+    if is_whole(name) && parsed(at.value()).is_some_and(|q| !q.is_whole()) {
+        errors.push(at.invalid("must be an integer"));
+    }
+}
+
 /// An amount that is not below zero.
 pub(super) fn quantity(at: Cursor<'_, '_>, errors: &mut Errors) {
     if let Some(amount) = parsed(at.value())

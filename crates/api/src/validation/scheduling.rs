@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Cursor, Errors, FieldError, common, selectors};
+use super::{Cursor, Errors, FieldError, common, go_text, selectors};
 use crate::names;
 
 const EFFECTS: [&str; 3] = ["NoExecute", "NoSchedule", "PreferNoSchedule"];
@@ -33,7 +33,9 @@ fn toleration(at: Cursor<'_, '_>, errors: &mut Errors) {
             }
         }
         "Exists" if !value.str().is_empty() => {
-            errors.push(operator.invalid_value(at.value().clone(), "value must be empty when `operator` is 'Exists'"));
+            let shown = go_text::shown("Toleration", at.value());
+            let detail = "value must be empty when `operator` is 'Exists'";
+            errors.push(FieldError::invalid_in_order(operator.path(), &shown, detail));
         }
         "Exists" | "Lt" | "Gt" => {}
         _ => errors.push(operator.not_supported(&["Equal", "Exists"])),
@@ -45,7 +47,9 @@ fn toleration(at: Cursor<'_, '_>, errors: &mut Errors) {
 
 /// The effect of a taint.
 pub(super) fn effect(at: Cursor<'_, '_>, errors: &mut Errors) {
-    if !EFFECTS.contains(&at.str()) {
+    if at.str().is_empty() {
+        errors.push(at.required(""));
+    } else if !EFFECTS.contains(&at.str()) {
         errors.push(at.not_supported(&["NoSchedule", "PreferNoSchedule", "NoExecute"]));
     }
 }
@@ -70,8 +74,7 @@ pub(super) fn readiness_gates(at: Cursor<'_, '_>, errors: &mut Errors) {
 }
 
 pub(super) fn spread(at: Cursor<'_, '_>, errors: &mut Errors) {
-    let mut seen = Vec::new();
-    for constraint in at.items() {
+    for (i, constraint) in at.items().enumerate() {
         let (skew, key) = (constraint.field("maxSkew"), constraint.field("topologyKey"));
         let unsatisfiable = constraint.field("whenUnsatisfiable");
         if skew.int() <= 0 {
@@ -83,18 +86,39 @@ pub(super) fn spread(at: Cursor<'_, '_>, errors: &mut Errors) {
         if !["DoNotSchedule", "ScheduleAnyway"].contains(&unsatisfiable.str()) {
             errors.push(unsatisfiable.not_supported(&["DoNotSchedule", "ScheduleAnyway"]));
         }
-        let pair = (key.str(), unsatisfiable.str());
-        if seen.contains(&pair) {
-            let value = json!(format!("{{{}, {}}}", pair.0, pair.1));
-            let both = format!("{{{}, whenUnsatisfiable}}", key.path());
-            errors.push(FieldError::duplicate(both, &value));
+        let same = |other: &Cursor<'_, '_>| {
+            other.get("topologyKey") == key.value() && other.get("whenUnsatisfiable") == unsatisfiable.value()
+        };
+        if at.items().skip(i + 1).any(|other| same(&other)) {
+            let value = json!(format!("{{{}, {}}}", key.str(), unsatisfiable.str()));
+            let both = constraint.with("{topologyKey, whenUnsatisfiable}", constraint.value());
+            errors.push(FieldError::duplicate(both.path(), &value));
         }
-        seen.push(pair);
         min_domains(constraint, errors);
         for field in ["nodeAffinityPolicy", "nodeTaintsPolicy"] {
             common::optional_one_of(constraint.field(field), &["Honor", "Ignore"], errors);
         }
+        match_label_keys(constraint, errors);
         selectors::label_selector(constraint.field("labelSelector"), errors);
+    }
+}
+
+/// Keys whose values the pod itself has: they need a selector, which has not got them already.
+fn match_label_keys(constraint: Cursor<'_, '_>, errors: &mut Errors) {
+    let (keys, selector) = (constraint.field("matchLabelKeys"), constraint.field("labelSelector"));
+    if keys.is_empty() {
+        return;
+    }
+    if !selector.is_set() {
+        errors.push(keys.forbidden("must not be specified when labelSelector is not set"));
+    }
+    for key in keys.items() {
+        common::text(key, names::qualified_name, errors);
+        let expressions = selector.field("matchExpressions");
+        let expressed = expressions.items().any(|expression| expression.field("key").str() == key.str());
+        if expressed || !selector.field("matchLabels").get(key.str()).is_null() {
+            errors.push(key.invalid("exists in both matchLabelKeys and labelSelector"));
+        }
     }
 }
 

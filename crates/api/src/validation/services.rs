@@ -13,13 +13,57 @@ const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort
 const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
 /// One day.
 const AFFINITY_MAX: i64 = 86400;
+const MODE: &str = "service.kubernetes.io/topology-mode";
+const HINTS: &str = "service.kubernetes.io/topology-aware-hints";
+const RANGES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
+/// The port of every node's agent.
+const KUBELET_PORT: i64 = 10250;
 const LOAD_BALANCER_ONLY: &str = "may only be used when `type` is 'LoadBalancer'";
 
 pub(crate) fn service(object: &Value) -> Vec<FieldError> {
     let (root, mut errors) = (Cursor::root(object), Vec::new());
-    let spec = root.field("spec");
-    check(spec, &mut errors);
+    all(root, &mut errors);
     errors
+}
+
+/// Addresses come first, as upstream looks at them before anything else, and at nothing else when they are wrong.
+fn all(root: Cursor<'_, '_>, errors: &mut Errors) {
+    let (spec, mut related) = (root.field("spec"), Vec::new());
+    addresses::cluster_ips(spec, &mut related);
+    if !related.is_empty() {
+        *errors = related;
+        return;
+    }
+    topology(root.field("metadata"), errors);
+    check(spec, errors);
+    annotated_ranges(root, errors);
+}
+
+/// Two annotations for one thing must agree.
+fn topology(metadata: Cursor<'_, '_>, errors: &mut Errors) {
+    let annotations = metadata.field("annotations");
+    let (mode, hints) = (annotations.key(MODE), annotations.key(HINTS));
+    if mode.is_set() && hints.is_set() && mode.value() != hints.value() {
+        errors.push(mode.invalid(&format!("must match annotations[{HINTS}] when both are specified")));
+    }
+}
+
+/// Where the field is not used, an annotation may say the same.
+fn annotated_ranges(root: Cursor<'_, '_>, errors: &mut Errors) {
+    let (spec, metadata) = (root.field("spec"), root.field("metadata"));
+    let annotations = metadata.field("annotations");
+    let at = annotations.key(RANGES);
+    if !at.is_set() || !spec.field("loadBalancerSourceRanges").is_empty() {
+        return;
+    }
+    if spec.field("type").str() != "LoadBalancer" {
+        errors.push(at.forbidden(LOAD_BALANCER_ONLY));
+    }
+    for range in at.str().trim().split(',').map(str::trim).filter(|_| !at.str().trim().is_empty()) {
+        if range.parse::<ipnet::IpNet>().is_err() {
+            errors.push(at.invalid_value(range, traffic::CIDR));
+        }
+    }
 }
 
 fn check(spec: Cursor<'_, '_>, errors: &mut Errors) {
@@ -34,11 +78,15 @@ fn check(spec: Cursor<'_, '_>, errors: &mut Errors) {
     }
     common::labels(spec.field("selector"), errors);
     affinity(spec, errors);
-    addresses::cluster_ips(spec, errors);
     for ip in spec.field("externalIPs").items() {
         common::reachable_ip(ip, errors);
     }
     common::one_of(kind, &TYPES, errors);
+    if kind.str() == "ClusterIP" {
+        for port in ports.items().filter(|port| port.field("nodePort").int() != 0) {
+            errors.push(port.field("nodePort").forbidden("may not be used when `type` is 'ClusterIP'"));
+        }
+    }
     duplicates(ports, errors);
     traffic::check(spec, errors);
 }
@@ -49,6 +97,12 @@ pub(super) fn is_headless(spec: &Value) -> bool {
 
 fn by_type(spec: Cursor<'_, '_>, errors: &mut Errors) {
     let kind = spec.field("type").str();
+    if kind == "LoadBalancer" {
+        for port in spec.field("ports").items().filter(|port| port.field("port").int() == KUBELET_PORT) {
+            let detail = format!("may not expose port {KUBELET_PORT} externally since it is used by kubelet");
+            errors.push(port.invalid_value(KUBELET_PORT, &detail));
+        }
+    }
     match kind {
         "LoadBalancer" | "NodePort" if is_headless(spec.value()) => {
             let first = spec.field("clusterIPs");
@@ -142,10 +196,15 @@ pub(crate) fn service_update(new: &Value, old: &Value, part: Part) -> Vec<FieldE
         ingress(root, &mut errors);
         return errors;
     }
-    let spec = root.field("spec");
-    addresses::changes(spec, &old["spec"], &mut errors);
-    traffic::changes(spec, &old["spec"], &mut errors);
-    check(spec, &mut errors);
+    let (spec, mut whole) = (root.field("spec"), Vec::new());
+    all(root, &mut whole);
+    let mut related = Vec::new();
+    addresses::cluster_ips(spec, &mut related);
+    if related.is_empty() {
+        addresses::changes(spec, &old["spec"], &mut errors);
+        traffic::changes(spec, &old["spec"], &mut errors);
+    }
+    errors.extend(whole);
     errors
 }
 

@@ -153,3 +153,134 @@ fn an_immutable_config_map_stays_as_it_is() {
     let errors = kind_of(&old).validate_update(&new, &old, Part::Object);
     assert_eq!(text(&errors), "data: Forbidden: field is immutable when `immutable` is set");
 }
+
+#[test]
+fn pods_are_told_what_is_wrong_with_them() {
+    let with = |fields: Value| {
+        let mut pod = container(json!({}));
+        pod["spec"].as_object_mut().expect("a spec").extend(fields.as_object().expect("fields").clone());
+        said(pod)
+    };
+    let table = [
+        (
+            json!({"tolerations": [{"operator": "Exists", "value": "v"}]}),
+            r#"spec.tolerations[0].operator: Invalid value: {"Key":"","Operator":"Exists","Value":"v","Effect":"","TolerationSeconds":null}: value must be empty when `operator` is 'Exists'"#,
+        ),
+        (
+            json!({"resourceClaims": [{"name": "a"}]}),
+            r#"spec.resourceClaims[0]: Invalid value: {"Name":"a","ResourceClaimName":null,"ResourceClaimTemplateName":null}: must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"#,
+        ),
+        (
+            json!({"securityContext": {"sysctls": [{"name": "Bad"}]}}),
+            r#"spec.securityContext.sysctls[0].name: Invalid value: "Bad": must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$"#,
+        ),
+        (
+            json!({"securityContext": {"appArmorProfile": {"type": "Localhost"}}}),
+            "spec.securityContext.appArmorProfile.localhostProfile: Required value: must be set when AppArmor type is Localhost",
+        ),
+        (
+            json!({"os": {"name": "windows"}, "hostPID": true}),
+            "spec.hostPID: Forbidden: cannot be set for a windows pod",
+        ),
+        (json!({"hostUsers": false, "hostNetwork": true}), "spec.hostNetwork: Forbidden: when `hostUsers` is false"),
+        (
+            json!({"topologySpreadConstraints": [
+                {"maxSkew": 1, "topologyKey": "z", "whenUnsatisfiable": "DoNotSchedule"},
+                {"maxSkew": 2, "topologyKey": "z", "whenUnsatisfiable": "DoNotSchedule"}]}),
+            r#"spec.topologySpreadConstraints[0].{topologyKey, whenUnsatisfiable}: Duplicate value: "{z, DoNotSchedule}""#,
+        ),
+        (
+            json!({"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "z", "namespaces": ["Bad"]}]}}}),
+            "spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].namespace: Invalid value: \"Bad\": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
+        ),
+    ];
+    for (fields, message) in table {
+        assert_eq!(with(fields), message);
+    }
+}
+
+#[test]
+fn containers_have_hooks_and_policies_that_fit() {
+    let table = [
+        (
+            json!({"lifecycle": {"preStop": {"sleep": {"seconds": 31}}}}),
+            "spec.containers[0].lifecycle.preStop.sleep: Invalid value: 31: must be non-negative and less than terminationGracePeriodSeconds (30)",
+        ),
+        (
+            json!({"securityContext": {"procMount": "Unmasked"}}),
+            r#"spec.containers[0].securityContext.procMount: Invalid value: "Unmasked": `hostUsers` must be false to use `Unmasked`"#,
+        ),
+        (
+            json!({"resizePolicy": [{"resourceName": "disk", "restartPolicy": "NotRequired"}]}),
+            r#"spec.containers[0].resizePolicy: Unsupported value: "disk": supported values: "cpu", "memory""#,
+        ),
+    ];
+    for (fields, message) in table {
+        assert_eq!(said(container(fields)), message);
+    }
+}
+
+#[test]
+fn annotations_of_pods_are_looked_at() {
+    let with = |key: &str, value: &str| {
+        let mut pod = container(json!({}));
+        pod["metadata"]["annotations"] = json!({key: value});
+        said(pod)
+    };
+    assert_eq!(
+        with("controller.kubernetes.io/pod-deletion-cost", "+1"),
+        "metadata.annotations[controller.kubernetes.io/pod-deletion-cost]: Invalid value: \"+1\": must be a 32bit integer"
+    );
+    assert_eq!(
+        with("kubernetes.io/config.mirror", "x"),
+        "metadata.annotations[kubernetes.io/config.mirror]: Invalid value: \"x\": must set spec.nodeName if mirror pod annotation is set"
+    );
+    assert_eq!(with("controller.kubernetes.io/pod-deletion-cost", "-7"), "");
+}
+
+#[test]
+fn services_have_ports_and_addresses_that_fit_their_type() {
+    let service =
+        |spec: Value| said(json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": spec}));
+    let table = [
+        (
+            json!({"ports": [{"port": 80, "nodePort": 30001}]}),
+            "spec.ports[0].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'",
+        ),
+        (
+            json!({"type": "LoadBalancer", "ports": [{"port": 10250}]}),
+            "spec.ports[0]: Invalid value: 10250: may not expose port 10250 externally since it is used by kubelet",
+        ),
+        (
+            json!({"clusterIP": "bad", "ports": []}),
+            "spec.clusterIPs[0]: Invalid value: \"bad\": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
+        ),
+    ];
+    for (spec, message) in table {
+        assert_eq!(service(spec), message);
+    }
+}
+
+#[test]
+fn a_resize_changes_amounts_and_nothing_else() {
+    let kind = kind_of(&pod(json!({})));
+    let mut old = container(json!({"resources": {"requests": {"cpu": "1"}}}));
+    old["metadata"]["namespace"] = json!("ns");
+    kind.default(&mut old);
+    kind.prepare_create(&mut old);
+    let resize = |edit: fn(&mut Value)| {
+        let mut new = old.clone();
+        edit(&mut new["spec"]["containers"][0]);
+        kind.prepare_update(&mut new, &old, Part::Resize);
+        text(&kind.validate_update(&new, &old, Part::Resize))
+    };
+    assert_eq!(resize(|container| container["resources"]["requests"]["cpu"] = json!("2")), "");
+    assert_eq!(
+        resize(|container| container["name"] = json!("other")),
+        "spec.containers[0].name: Forbidden: containers may not be renamed or reordered on resize"
+    );
+    assert!(
+        resize(|container| container["resources"] = json!({"requests": {"memory": "1"}}))
+            .contains("spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed")
+    );
+}

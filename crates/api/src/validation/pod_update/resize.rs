@@ -58,15 +58,11 @@ fn lists(spec: Cursor<'_, '_>, before: &Value, errors: &mut Errors) {
             }
         }
     }
-    let mut rest = spec.value().clone();
-    for container in spec
-        .field("containers")
-        .items()
-        .enumerate()
-        .filter(|(i, c)| forgiven(c.value(), &before["containers"][*i]) != before["containers"][*i])
-    {
-        let _ = container;
-        errors.push(spec.forbidden("only cpu and memory resources are mutable"));
+    for (i, container) in spec.field("containers").items().enumerate() {
+        let old = &before["containers"][i];
+        if forgiven(container.value(), old) != *old {
+            errors.push(spec.forbidden("only cpu and memory resources are mutable"));
+        }
     }
     for (i, container) in spec.field("initContainers").items().enumerate() {
         let old = &before["initContainers"][i];
@@ -78,6 +74,7 @@ fn lists(spec: Cursor<'_, '_>, before: &Value, errors: &mut Errors) {
             errors.push(spec.forbidden("only cpu and memory resources are mutable for sidecar containers"));
         }
     }
+    let mut rest = spec.value().clone();
     for list in ["containers", "initContainers"] {
         for (i, container) in rest[list].as_array_mut().into_iter().flatten().enumerate() {
             let old = &before[list][i];

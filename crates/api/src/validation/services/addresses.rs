@@ -14,7 +14,9 @@ pub(super) fn cluster_ips(spec: Cursor<'_, '_>, errors: &mut Errors) {
     }
     let (one, all) = (spec.field("clusterIP").str(), spec.field("clusterIPs"));
     let before = errors.len();
-    if one.is_empty() && !all.is_empty() {
+    if !one.is_empty() && all.is_empty() {
+        errors.push(all.required(""));
+    } else if one.is_empty() && !all.is_empty() {
         errors.push(all.invalid("must be empty when `clusterIP` is not specified"));
     } else if !one.is_empty() && all.index(0).str() != one {
         errors.push(all.invalid("first value must match `clusterIP`"));
@@ -86,30 +88,61 @@ pub(super) fn changes(spec: Cursor<'_, '_>, old: &Value, errors: &mut Errors) {
     if spec.field("type").str() == "ExternalName" || old["type"] == "ExternalName" {
         return;
     }
-    let before = old["clusterIPs"].as_array().map_or(&[][..], Vec::as_slice);
-    let now = spec.field("clusterIPs");
-    for (i, (ip, old)) in now.items().zip(before).enumerate() {
-        if ip.value() != old {
-            errors.push(now.index(i).invalid_value(now.value().clone(), "may not change once set"));
-        }
+    let (was_headless, headless) = (is_headless(old), is_headless(spec.value()));
+    if !(was_headless && headless) {
+        cluster_ip_changes(spec, old, errors);
     }
-    if now.is_empty() && !before.is_empty() {
-        errors.push(now.index(0).invalid_value(now.value().clone(), "primary clusterIP can not be unset"));
-    }
-    let (before, now) = (&old["ipFamilies"][0], spec.field("ipFamilies"));
-    if !before.is_null() && now.is_empty() {
-        errors.push(now.index(0).invalid_value(now.value().clone(), "primary ipFamily can not be unset"));
-    } else if !before.is_null() && now.index(0).value() != before && !is_headless(spec.value()) && errors.is_empty() {
-        family_change(spec, before, errors);
+    if !was_headless && !headless {
+        family_changes(spec, old, errors);
     }
 }
 
-/// Another family at the same address is told at the address, by the check of the whole.
-fn family_change(spec: Cursor<'_, '_>, before: &Value, errors: &mut Errors) {
-    let (ips, families) = (spec.field("clusterIPs"), spec.field("ipFamilies"));
-    let expected_v6 = families.index(0).str() == "IPv6";
-    let address_tells = !ips.is_empty() && is_v6(ips.index(0).str()) != expected_v6;
-    if !address_tells && !before.is_null() {
-        errors.push(families.index(0).invalid_value(families.value().clone(), "may not change once set"));
+fn list<'v>(spec: &'v Value, field: &str) -> &'v [Value] {
+    spec[field].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn cluster_ip_changes(spec: Cursor<'_, '_>, old: &Value, errors: &mut Errors) {
+    let (at, before, now) = (spec.field("clusterIPs"), list(old, "clusterIPs"), list(spec.value(), "clusterIPs"));
+    let changed = |i: usize| at.index(i).invalid_value(now.to_vec(), "may not change once set");
+    if before.len() == now.len() {
+        errors.extend((0..now.len()).filter(|i| before[*i] != now[*i]).map(changed));
+        return;
+    }
+    if now.is_empty() {
+        errors.push(at.index(0).invalid_value(at.value().clone(), "primary clusterIP can not be unset"));
+    } else if before.first().is_some_and(|first| *first != now[0]) {
+        errors.push(changed(0));
+    }
+    if before.len() > now.len() && now.len() == 1 {
+        released(spec, "clusterIP", errors);
+    }
+}
+
+fn family_changes(spec: Cursor<'_, '_>, old: &Value, errors: &mut Errors) {
+    let (at, before, now) = (spec.field("ipFamilies"), list(old, "ipFamilies"), list(spec.value(), "ipFamilies"));
+    let why = "may not change once set";
+    if before.len() == now.len() {
+        let changed = (0..now.len()).filter(|i| before[*i] != now[*i]);
+        errors.extend(changed.map(|_| at.index(0).invalid_value(now.to_vec(), why)));
+        return;
+    }
+    if before.len() > now.len() && spec.field("clusterIPs").is_empty() {
+        errors.push(at.index(0).invalid_value(at.value().clone(), "primary ipFamily can not be unset"));
+    }
+    if let (Some(first), Some(before)) = (now.first(), before.first())
+        && first != before
+    {
+        errors.push(at.index(0).invalid_value(spec.field("clusterIPs").value().clone(), why));
+    }
+    if before.len() > now.len() && now.len() == 1 {
+        released(spec, "ipFamily", errors);
+    }
+}
+
+/// The second address and family go when one family is asked for, and only then.
+fn released(spec: Cursor<'_, '_>, what: &str, errors: &mut Errors) {
+    let policy = spec.field("ipFamilyPolicy");
+    if policy.str() != "SingleStack" {
+        errors.push(policy.invalid(&format!("must be set to 'SingleStack' when releasing the secondary {what}")));
     }
 }

@@ -7,7 +7,7 @@ use super::LOAD_BALANCER_ONLY;
 use crate::names;
 
 const POLICIES: [&str; 2] = ["Cluster", "Local"];
-const CIDR: &str = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+pub(super) const CIDR: &str = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
 
 pub(super) fn check(spec: Cursor<'_, '_>, errors: &mut Errors) {
     load_balancer(spec, errors);
@@ -26,17 +26,19 @@ fn load_balancer(spec: Cursor<'_, '_>, errors: &mut Errors) {
     if !ranges.is_empty() && !balanced {
         errors.push(ranges.forbidden(LOAD_BALANCER_ONLY));
     }
-    for range in ranges.items().filter(|_| balanced) {
-        if range.str().trim().parse::<ipnet::IpNet>().is_err() {
-            errors.push(range.invalid_str(CIDR));
+    for range in ranges.items() {
+        let text = range.str().trim();
+        if text.parse::<ipnet::IpNet>().is_err() {
+            errors.push(range.invalid_value(text, CIDR));
         }
     }
     let allocate = spec.field("allocateLoadBalancerNodePorts");
-    if balanced && !allocate.is_set() {
-        errors.push(allocate.required(""));
-    }
     if !balanced && allocate.is_set() {
         errors.push(allocate.forbidden(LOAD_BALANCER_ONLY));
+    }
+    if balanced && !allocate.is_set() {
+        // Upstream's path has no `spec` here.
+        errors.push(super::super::FieldError::required("allocateLoadBalancerNodePorts", ""));
     }
     let class = spec.field("loadBalancerClass");
     if class.is_set() && balanced {
