@@ -56,6 +56,9 @@ pub(crate) async fn namespace(write: &Write<'_>, object: &Value) -> Result<Optio
 /// Adds what the server adds to a new or changed object.
 pub(crate) async fn mutate(write: &Write<'_>, object: &mut Value, old: Option<&Value>) -> Result<(), Status> {
     nodes::restrict(write, object)?;
+    if old.is_none() {
+        nodes::taint(write, object);
+    }
     match write.resource.special {
         Special::Pod if old.is_none() => {
             limit_ranges::fill(write, object).await?;

@@ -109,7 +109,8 @@ pub(crate) fn claim(write: &Write<'_>, object: &mut Value, old: Option<&Value>) 
     if write.resource.special != Special::Service {
         return Ok(Claims::default());
     }
-    wishes::families(object);
+    wishes::families(object)
+        .map_err(|errors| Status::invalid(write.resource.kind.qualified(), name_of(object), &errors))?;
     let held = old.map(wishes::held).unwrap_or_default();
     let wishes = Wishes::of(object);
     let allocators = &write.state.allocators;

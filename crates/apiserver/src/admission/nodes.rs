@@ -2,7 +2,7 @@
 
 use coracle_api::kind::name_of;
 use coracle_api::status::Status;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::registry::Write;
 
@@ -19,4 +19,19 @@ pub(super) fn restrict(write: &Write<'_>, object: &Value) -> Result<(), Status> 
         _ => return Ok(()),
     };
     Err(Status::forbidden(kind.resource(), name, &why))
+}
+
+const NOT_READY: &str = "node.kubernetes.io/not-ready";
+
+/// A new node takes no pods before it has said that it is ready.
+pub(super) fn taint(write: &Write<'_>, object: &mut Value) {
+    let kind = &write.resource.kind;
+    if (kind.group.as_str(), kind.plural.as_str()) != ("", "nodes") {
+        return;
+    }
+    let Some(spec) = object.as_object_mut().map(|node| node.entry("spec").or_insert_with(|| json!({}))) else { return };
+    let present = spec["taints"].as_array().cloned().unwrap_or_default();
+    if !present.iter().any(|taint| taint["key"] == NOT_READY && taint["effect"] == "NoSchedule") {
+        spec["taints"] = present.into_iter().chain([json!({"key": NOT_READY, "effect": "NoSchedule"})]).collect();
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use coracle_api::validation::FieldError;
 use serde_json::{Value, json};
 
 /// What a Service needs.
@@ -113,24 +114,71 @@ fn inherit_ports(service: &mut Value, old: &Value) {
 }
 
 /// Fills the families of addresses. There is one family; what has no address of ours may have both.
-pub(super) fn families(service: &mut Value) {
+pub(super) fn families(service: &mut Value) -> Result<(), Vec<FieldError>> {
     if type_of(service) == "ExternalName" {
-        return;
+        return Ok(());
     }
     let is_headless = text(&service["spec"]["clusterIP"]) == "None";
     let has_selector = service["spec"]["selector"].as_object().is_some_and(|labels| !labels.is_empty());
+    let is_free = is_headless && !has_selector;
     let spec = &mut service["spec"];
     if text(&spec["ipFamilyPolicy"]).is_empty() {
-        let policy = if is_headless && !has_selector { "RequireDualStack" } else { "SingleStack" };
-        spec["ipFamilyPolicy"] = json!(policy);
+        spec["ipFamilyPolicy"] = json!(if is_free { "RequireDualStack" } else { "SingleStack" });
+    }
+    let errors = if is_free { several(spec) } else { several(spec).into_iter().chain(unknown(spec)).collect() };
+    if !errors.is_empty() {
+        return Err(errors);
     }
     if spec["ipFamilies"].as_array().is_none_or(Vec::is_empty) {
-        let both = is_headless && !has_selector && spec["ipFamilyPolicy"] != "SingleStack";
+        let both = is_free && spec["ipFamilyPolicy"] != "SingleStack";
         spec["ipFamilies"] = if both { json!(["IPv4", "IPv6"]) } else { json!(["IPv4"]) };
+    } else if is_free && spec["ipFamilyPolicy"] != "SingleStack" {
+        let only = (spec["ipFamilies"].as_array().map_or(0, Vec::len) == 1).then(|| spec["ipFamilies"][0].clone());
+        if let Some(only) = only {
+            let other = if only == "IPv4" { "IPv6" } else { "IPv4" };
+            spec["ipFamilies"] = json!([only, other]);
+        }
     }
     if is_headless {
         spec["clusterIPs"] = json!(["None"]);
     }
+    Ok(())
+}
+
+/// More than one of a thing that a single family has once.
+fn several(spec: &Value) -> Vec<FieldError> {
+    if spec["ipFamilyPolicy"] != "SingleStack" {
+        return Vec::new();
+    }
+    let lists = [("clusterIPs", "cluster IPs"), ("ipFamilies", "IP families")];
+    let long = lists.iter().filter(|(field, _)| spec[*field].as_array().is_some_and(|list| list.len() > 1));
+    let told = long.map(|(_, what)| {
+        let detail = format!("must be 'RequireDualStack' or 'PreferDualStack' when multiple {what} are specified");
+        FieldError::invalid("spec.ipFamilyPolicy", &spec["ipFamilyPolicy"], &detail)
+    });
+    told.collect()
+}
+
+/// What this cluster, which has addresses of one family, cannot give.
+fn unknown(spec: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let families = spec["ipFamilies"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let ips = spec["clusterIPs"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for (i, _) in ips.iter().enumerate().filter(|(i, ip)| *i >= families.len() && text(ip).contains(':')) {
+        let at = format!("spec.clusterIPs[{i}]");
+        errors.push(FieldError::invalid(at, &spec["clusterIPs"], "IPv6 is not configured on this cluster"));
+    }
+    if !errors.is_empty() {
+        return errors;
+    }
+    if spec["ipFamilyPolicy"] == "RequireDualStack" {
+        let detail = "this cluster is not configured for dual-stack services";
+        errors.push(FieldError::invalid("spec.ipFamilyPolicy", &spec["ipFamilyPolicy"], detail));
+    }
+    for (i, family) in families.iter().enumerate().filter(|(_, family)| *family != "IPv4") {
+        errors.push(FieldError::invalid(format!("spec.ipFamilies[{i}]"), family, "not configured on this cluster"));
+    }
+    errors
 }
 
 /// Writes into the Service what it gets.
@@ -220,7 +268,7 @@ mod tests {
     fn headless_services_without_selector_have_both_families() {
         let families_of = |spec: Value| {
             let mut service = json!({"spec": spec});
-            families(&mut service);
+            families(&mut service).unwrap();
             (service["spec"]["ipFamilyPolicy"].clone(), service["spec"]["ipFamilies"].clone())
         };
         let both = (json!("RequireDualStack"), json!(["IPv4", "IPv6"]));
@@ -228,5 +276,12 @@ mod tests {
         let one = (json!("SingleStack"), json!(["IPv4"]));
         assert_eq!(families_of(json!({"type": "ClusterIP", "clusterIP": "None", "selector": {"a": "b"}})), one);
         assert_eq!(families_of(json!({"type": "ClusterIP"})), one);
+        let refused = |spec: Value| families(&mut json!({"spec": spec})).unwrap_err()[0].to_string();
+        assert!(refused(json!({"type": "ClusterIP", "ipFamilies": ["IPv6"]})).contains("not configured on this cluster"));
+        assert!(
+            refused(json!({"type": "ClusterIP", "ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4", "IPv6"]}))
+                .contains("when multiple IP families are specified")
+        );
+        assert!(refused(json!({"type": "ClusterIP", "ipFamilyPolicy": "RequireDualStack"})).contains("dual-stack"));
     }
 }
