@@ -1,5 +1,7 @@
 //! Carries out what the lifecycle machine decides: one worker per pod, which nothing else can block.
 
+mod claims;
+mod command;
 mod context;
 mod dispatch;
 mod ended;
@@ -12,6 +14,7 @@ mod start;
 mod table;
 mod worker;
 
+pub(crate) use claims::clean;
 pub(crate) use context::Context;
 pub(crate) use dispatch::dispatch;
 pub(crate) use table::{Handle, Pods, Running};

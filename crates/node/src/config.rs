@@ -18,6 +18,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The machine's addresses, as other nodes and users reach it.
     pub addresses: Vec<IpAddr>,
+    /// The UDP port on which other nodes and the control plane reach this one; 0 when they do not.
+    pub port: u16,
     /// The networks of this node's pods. When empty, the node waits until its `spec.podCIDRs` say.
     pub pod_cidrs: Vec<IpNet>,
     pub max_pods: u32,
@@ -42,6 +44,7 @@ impl Config {
             name: name.into(),
             data_dir: data_dir.into(),
             addresses: vec![IpAddr::from([127, 0, 0, 1])],
+            port: 0,
             pod_cidrs: Vec::new(),
             max_pods: 110,
             cpu_milli: None,
@@ -59,6 +62,11 @@ impl Config {
     /// Where a pod's volumes and logs are.
     pub(crate) fn pod_dir(&self, uid: &str) -> PathBuf {
         self.pods_dir().join(uid)
+    }
+
+    /// Where the volumes of claims are, which outlive pods.
+    pub(crate) fn volumes_dir(&self) -> PathBuf {
+        self.data_dir.join("volumes")
     }
 
     pub(crate) fn pods_dir(&self) -> PathBuf {

@@ -14,10 +14,11 @@ use kube::{Api, Client};
 use parking_lot::Mutex;
 use tracing::info;
 
-use crate::agent::{Context, Pods, dispatch};
+use crate::agent::{Context, Pods, clean, dispatch};
 use crate::images::Images;
 use crate::ipam::Ipam;
 use crate::logs::Logs;
+use crate::sessions::Sessions;
 use crate::{Config, Error, kubelet, registration};
 
 const COMPONENT: &str = "kubelet";
@@ -32,6 +33,7 @@ pub struct Node {
     images: Arc<Images>,
     services: Option<Informer<Service>>,
     pods: Arc<Pods>,
+    sessions: Arc<Sessions>,
 }
 
 impl Node {
@@ -45,7 +47,17 @@ impl Node {
         images: Arc<Images>,
     ) -> Result<Self, Error> {
         make_dir(&config.pods_dir())?;
-        Ok(Self { config, networks, client, runtime, fabric, images, services: None, pods: Arc::default() })
+        Ok(Self {
+            config,
+            networks,
+            client,
+            runtime,
+            fabric,
+            images,
+            services: None,
+            pods: Arc::default(),
+            sessions: Arc::new(Sessions::new()),
+        })
     }
 
     /// Reads services from an informer that somebody else runs in this process.
@@ -55,9 +67,10 @@ impl Node {
         self
     }
 
-    /// What the API server asks of a node: logs, pods, health, metrics.
+    /// What the API server asks of a node: logs, streams, pods, health, metrics.
     pub fn router(&self) -> Router {
-        kubelet::router(self.pods.clone())
+        let (pods, fabric, sessions) = (self.pods.clone(), self.fabric.clone(), self.sessions.clone());
+        kubelet::router(kubelet::Kubelet { pods, fabric, sessions })
     }
 
     /// Runs pods until the token is cancelled; then ends their containers and returns. Pods stay in the API.
@@ -76,6 +89,11 @@ impl Node {
             registration::keep(config, client, token).await;
             Ok(())
         });
+        let (client, volumes) = (context.client.clone(), context.config.volumes_dir());
+        scope.spawn(|token| async move {
+            clean(client, volumes, token).await;
+            Ok(())
+        });
         let pods: Informer<Pod> =
             Informer::new(Api::all(context.client.clone())).fields(format!("spec.nodeName={name}"));
         pods.start(&mut scope);
@@ -86,6 +104,7 @@ impl Node {
             Ok(())
         });
         let ended = scope.join().await;
+        self.sessions.end();
         beneath.cancel();
         beneath.join().await?;
         info!(node = %name, "node drained");

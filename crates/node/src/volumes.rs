@@ -1,6 +1,7 @@
 //! A pod's volumes: what they hold is decided from plain values, then written below the pod's directory. Volumes that a
 //! sandbox cannot have are refused in words.
 
+mod claims;
 mod files;
 mod mounts;
 mod payload;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1 as core;
 
+pub use claims::{ClaimError, claim_of, directory_of, is_retained, volume_of};
 pub use files::{create, write};
 pub use mounts::{Directories, mounts};
 pub use payload::{File, Files, Materials, Token, payload};
@@ -50,6 +52,8 @@ pub enum Source {
     Empty,
     /// Files that the node writes and may renew.
     Written,
+    /// A directory that outlives the pod.
+    Claim,
     /// By its name in the API.
     Unsupported(&'static str),
 }
@@ -58,6 +62,9 @@ impl Source {
     pub fn of(volume: &core::Volume) -> Self {
         if volume.empty_dir.is_some() {
             return Self::Empty;
+        }
+        if volume.persistent_volume_claim.is_some() || volume.ephemeral.is_some() {
+            return Self::Claim;
         }
         let written = volume.config_map.is_some()
             || volume.secret.is_some()
@@ -70,8 +77,6 @@ impl Source {
 fn unsupported(volume: &core::Volume) -> &'static str {
     let kinds = [
         (volume.host_path.is_some(), "hostPath"),
-        (volume.persistent_volume_claim.is_some(), "persistentVolumeClaim"),
-        (volume.ephemeral.is_some(), "ephemeral"),
         (volume.csi.is_some(), "csi"),
         (volume.nfs.is_some(), "nfs"),
         (volume.image.is_some(), "image"),

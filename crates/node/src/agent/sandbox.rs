@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use kube::api::PostParams;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::Context;
+use super::{Context, claims};
 use crate::environment::Facts;
 use crate::error::chain;
 use crate::objects;
@@ -105,10 +106,16 @@ async fn try_volumes(
     let mut written = Vec::new();
     for volume in spec.volumes.iter().flatten() {
         let files = match Source::of(volume) {
-            Source::Empty => None,
+            Source::Empty => Content::Nothing,
             Source::Written => {
                 let files = volumes::payload(volume, materials);
-                Some(files.map_err(|error| mount_failure(&volume.name, &chain(&error)))?)
+                Content::Files(files.map_err(|error| mount_failure(&volume.name, &chain(&error)))?)
+            }
+            Source::Claim => {
+                let all = context.config.volumes_dir();
+                let found = claims::directory(&context.client, pod, volume, &all).await;
+                let directory = found.unwrap_or_else(|| Err("it is no claim".to_owned()));
+                Content::Elsewhere(directory.map_err(|why| mount_failure(&volume.name, &why))?)
             }
             Source::Unsupported(kind) => return Err(unsupported(&volume.name, kind)),
         };
@@ -118,13 +125,23 @@ async fn try_volumes(
     Ok(renewal)
 }
 
-async fn write(directories: Directories, volumes: Vec<(String, Option<Files>)>) -> Result<(), Failure> {
+/// What a volume begins with.
+enum Content {
+    Nothing,
+    Files(Files),
+    /// A directory that outlives the pod.
+    Elsewhere(PathBuf),
+}
+
+async fn write(directories: Directories, volumes: Vec<(String, Content)>) -> Result<(), Failure> {
     let write = move || {
         for (name, files) in volumes {
             let dir = directories.volume(&name);
             let written = match files {
-                Some(files) => volumes::write(&dir, &files),
-                None => volumes::create(&dir),
+                Content::Files(files) => volumes::write(&dir, &files),
+                Content::Nothing => volumes::create(&dir),
+                Content::Elsewhere(directory) => claims::link(&dir, &directory)
+                    .map_err(|source| volumes::Error::Write { path: dir.display().to_string(), source }),
             };
             written.map_err(|error| mount_failure(&name, &chain(&error)))?;
         }

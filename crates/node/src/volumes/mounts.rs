@@ -37,7 +37,10 @@ pub fn mounts(
     for wanted in container.volume_mounts.iter().flatten() {
         let named = |volume: &&core::Volume| volume.name == wanted.name;
         let volume = spec.volumes.iter().flatten().find(named).ok_or_else(|| Error::NoVolume(wanted.name.clone()))?;
-        let read_only = wanted.read_only == Some(true) || Source::of(volume) == Source::Written;
+        let claim = volume.persistent_volume_claim.as_ref();
+        let read_only = wanted.read_only == Some(true)
+            || Source::of(volume) == Source::Written
+            || claim.is_some_and(|claim| claim.read_only == Some(true));
         let root = directories.volume(&volume.name);
         let host = match sub_path(wanted, variables)? {
             Some(path) => below(&root, &path, !read_only)?,
