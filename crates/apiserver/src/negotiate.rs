@@ -9,6 +9,9 @@ use crate::query::Query;
 /// Every media type of objects, as errors name them.
 pub(crate) const MEDIA_TYPES: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 
+/// The media types that answers are made in.
+const MADE: &str = "application/json, application/yaml";
+
 /// What an answer looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
@@ -96,7 +99,11 @@ fn choose(accept: &str, streams: bool) -> Result<Wanted, Status> {
         return Err(not_representable(streams));
     }
     clauses.sort_by(|a, b| b.quality.total_cmp(&a.quality));
-    clauses.iter().find_map(understand).ok_or_else(|| Status::not_acceptable(MEDIA_TYPES))
+    clauses.iter().find_map(understand).ok_or_else(|| {
+        // What is made, as opposed to what is read, is told to those who want what is only read.
+        let wants_protobuf = clauses.iter().all(|clause| clause.media_type == "application/vnd.kubernetes.protobuf");
+        Status::not_acceptable(if wants_protobuf { MADE } else { MEDIA_TYPES })
+    })
 }
 
 fn understand(clause: &Clause<'_>) -> Option<Wanted> {
@@ -168,6 +175,8 @@ mod tests {
             let status = choose(accept, true).unwrap_err();
             assert!(status.message.starts_with("406: Not Acceptable\n\nAvailable"), "{accept}");
         }
+        let protobuf = choose("application/vnd.kubernetes.protobuf", true).unwrap_err();
+        assert_eq!(protobuf.message, format!("only the following media types are accepted: {MADE}"));
         for accept in ["application/json;as=Odd;v=v1;g=meta.k8s.io", "application/json;as=Table;v=v9;g=meta.k8s.io"] {
             let status = choose(accept, true).unwrap_err();
             assert_eq!(status.message, format!("only the following media types are accepted: {MEDIA_TYPES}"));

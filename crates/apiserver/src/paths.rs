@@ -38,9 +38,13 @@ const PATHS: [&str; 10] = [
 /// Answers a request whose path names no resource.
 pub(crate) async fn serve(state: &Arc<State>, call: &Call) -> Result<Reply, Status> {
     let segments: Vec<&str> = call.info.path.split('/').filter(|segment| !segment.is_empty()).collect();
-    let is_read = matches!(call.parts.method, Method::GET | Method::HEAD);
     let known = is_known(state, &segments);
-    if known && !is_read {
+    if call.info.path.starts_with("//") || call.info.path.trim_end_matches('/').contains("//") {
+        return Ok(Answer::text(404, "404 page not found\n").into());
+    }
+    // Health, metrics and schemas are behind no router that looks at the method.
+    let is_routed = known && matches!(segments.first(), Some(&("api" | "apis" | "version")));
+    if is_routed && call.parts.method != Method::GET {
         return Err(Status::method_not_allowed());
     }
     match segments.as_slice() {

@@ -29,7 +29,12 @@ pub(crate) struct RequestInfo {
 impl RequestInfo {
     pub(crate) fn parse(method: &Method, path: &str, query: &Query) -> Self {
         let mut info = Self { path: path.to_owned(), verb: plain_verb(method), ..Self::default() };
-        let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+        // A slash ends a name even when it is encoded.
+        let cut = if path.contains("%2f") || path.contains("%2F") { decode(path) } else { path.to_owned() };
+        let segments: Vec<&str> = cut.trim_matches('/').split('/').collect();
+        if cut.starts_with("//") {
+            return info;
+        }
         let rest = match segments.as_slice() {
             ["api", version, rest @ ..] if !rest.is_empty() => {
                 info.version = decode(version);
@@ -81,7 +86,7 @@ impl RequestInfo {
     fn resource_verb(&self, method: &Method, query: &Query) -> &'static str {
         let collection = self.name.is_empty();
         match *method {
-            _ if self.legacy_watch && (*method == Method::GET || *method == Method::HEAD) => "watch",
+            _ if self.legacy_watch => "watch",
             Method::POST => "create",
             Method::PUT => "update",
             Method::PATCH => "patch",
@@ -170,6 +175,24 @@ mod tests {
     fn a_proxied_path_is_kept() {
         let info = parse(Method::GET, "/api/v1/namespaces/a/pods/p/proxy/x/y");
         assert_eq!((info.subresource.as_str(), info.rest.as_deref()), ("proxy", Some("/x/y")));
+    }
+
+    #[test]
+    fn a_path_with_a_gap_leads_nowhere() {
+        assert_eq!(parse(Method::GET, "/api/v1//pods").resource, "");
+        assert_eq!(parse(Method::GET, "/api/v1/namespaces//pods/p").namespace, "");
+        assert!(!parse(Method::GET, "//api/v1/pods").is_resource);
+        check(Method::GET, "/api/v1/namespaces/a/pods/", ["list", "", "v1", "a", "pods", "", ""]);
+    }
+
+    #[test]
+    fn an_encoded_slash_is_a_slash() {
+        check(Method::GET, "/api/v1/namespaces/a/pods/p%2Flog", ["get", "", "v1", "a", "pods", "p", "log"]);
+    }
+
+    #[test]
+    fn whatever_the_method_a_watch_path_is_a_watch() {
+        check(Method::POST, "/api/v1/watch/namespaces/a/pods", ["watch", "", "v1", "a", "pods", "", ""]);
     }
 
     #[test]

@@ -78,6 +78,10 @@ fn check_path(resource: &Resource, call: &Call) -> Result<(), Status> {
     if resource.kind.namespaced && !in_namespace && info.names_object() {
         return Err(Status::path_not_found());
     }
+    let has_gap = info.path.trim_matches('/').contains("//");
+    if has_gap || (info.legacy_watch && !info.subresource.is_empty()) {
+        return Err(Status::path_not_found());
+    }
     if info.rest.is_some() && !matches!(info.subresource.as_str(), "proxy") {
         return Err(Status::path_not_found());
     }
@@ -93,8 +97,9 @@ fn is_allowed(resource: &Resource, call: &Call) -> bool {
         "deletecollection" => placed,
         _ => true,
     };
-    // Upstream routes no HEAD.
-    fits && call.parts.method != Method::HEAD && resource.kind.has_verb(info.verb)
+    // Upstream routes no HEAD, and only reads below its watch paths.
+    let routed = call.parts.method != Method::HEAD && (!info.legacy_watch || call.parts.method == Method::GET);
+    fits && routed && resource.kind.has_verb(info.verb)
 }
 
 /// The namespace that keys are below; a namespace is itself not inside one.
@@ -127,7 +132,15 @@ pub(crate) fn present(
     form: Form,
     include_object: IncludeObject,
 ) -> Answer {
-    let object = || resource.decode_at(stored, revision);
+    let object = || {
+        let mut object = resource.decode_at(stored, revision);
+        if revision == 0
+            && let Some(metadata) = object["metadata"].as_object_mut()
+        {
+            metadata.remove("resourceVersion");
+        }
+        object
+    };
     match form {
         Form::Object => Answer::bytes(code, resource.serve(stored, revision)),
         Form::Partial(version) => Answer::json(code, &columns::partial(&object(), version)),

@@ -7,9 +7,37 @@ use sha2::{Digest, Sha256};
 
 use crate::kind::{Kind, Subresource, api_version};
 
-/// Groups in the order of their first row.
+/// Groups in the order in which upstream prefers them; what it does not have comes after them, by name.
+const PREFERRED: &[&str] = &[
+    "",
+    "apiregistration.k8s.io",
+    "apps",
+    "events.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "networking.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "storage.k8s.io",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "scheduling.k8s.io",
+    "coordination.k8s.io",
+    "node.k8s.io",
+    "discovery.k8s.io",
+    "resource.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+];
+
+/// Groups in the order of preference: where names are ambiguous, clients take the first.
 pub(super) fn groups(kinds: &[&Kind]) -> Vec<String> {
-    distinct(kinds.iter().map(|k| &k.group))
+    let mut groups = distinct(kinds.iter().map(|k| &k.group));
+    let rank = |group: &String| PREFERRED.iter().position(|known| known == group).unwrap_or(PREFERRED.len());
+    groups.sort_by(|a, b| (rank(a), a).cmp(&(rank(b), b)));
+    groups
 }
 
 /// Versions of a group in the order of their first row: the preferred one first.
