@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{Node, Taint};
 
 use crate::labels::Labels;
 use crate::resources::Resources;
+use crate::storage::Storage;
 use crate::subject::Subject;
 
 /// A node, and what is taken of it.
@@ -82,6 +83,7 @@ pub(crate) struct Cluster {
     nodes: BTreeMap<String, NodeView>,
     places: HashMap<Key, String>,
     assumed: HashMap<Key, String>,
+    pub(crate) storage: Storage,
     /// Pods whose anti-affinity keeps others away.
     pub(crate) repelling: HashSet<Key>,
 }

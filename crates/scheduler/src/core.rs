@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use coracle_client::Change;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use coracle_client::{Change, Key};
+use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::storage::v1::StorageClass;
 use tokio::time::Instant;
 
 use crate::affinity;
@@ -15,8 +16,20 @@ use crate::subject::Subject;
 /// What is to be done for one pod.
 #[derive(Debug)]
 pub(crate) enum Task {
-    Bind { subject: Arc<Subject>, node: String },
-    Explain { subject: Arc<Subject>, message: String },
+    Bind {
+        subject: Arc<Subject>,
+        node: String,
+    },
+    /// Let the volumes of these claims be made on the node; the pod is looked at again when they are.
+    Prepare {
+        subject: Arc<Subject>,
+        node: String,
+        claims: Vec<Key>,
+    },
+    Explain {
+        subject: Arc<Subject>,
+        message: String,
+    },
 }
 
 pub(crate) struct Core {
@@ -57,6 +70,21 @@ impl Core {
         self.after_room(is_room_made || is_company, now);
     }
 
+    pub(crate) fn on_claim(&mut self, change: &Change<PersistentVolumeClaim>, now: Instant) {
+        self.cluster.storage.on_claim(change);
+        self.queue.move_all(now);
+    }
+
+    pub(crate) fn on_volume(&mut self, change: &Change<PersistentVolume>, now: Instant) {
+        self.cluster.storage.on_volume(change);
+        self.queue.move_all(now);
+    }
+
+    pub(crate) fn on_class(&mut self, change: &Change<StorageClass>, now: Instant) {
+        self.cluster.storage.on_class(change);
+        self.queue.move_all(now);
+    }
+
     fn after_room(&mut self, is_room_made: bool, now: Instant) {
         if is_room_made {
             self.queue.move_all(now);
@@ -68,7 +96,11 @@ impl Core {
         let subject = self.queue.pop(now)?;
         self.turn = self.turn.wrapping_add(1);
         match decide::decide(&subject, &self.cluster, self.turn) {
-            Verdict::Node(node) => {
+            Verdict::Node(node, claims) if !claims.is_empty() => {
+                self.queue.put_back_unschedulable(&subject.key, now);
+                Some(Task::Prepare { subject, node, claims })
+            }
+            Verdict::Node(node, _) => {
                 self.cluster.assume(subject.clone(), &node);
                 Some(Task::Bind { subject, node })
             }
@@ -102,7 +134,6 @@ impl Core {
 mod tests {
     use std::time::Duration;
 
-    use coracle_client::Key;
     use serde_json::json;
 
     use super::*;

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use coracle_client::Key;
+
 use crate::affinity::Company;
 use crate::cluster::{Cluster, NodeView};
 use crate::filter::{self, Reason};
 use crate::score;
 use crate::spread::Spread;
+use crate::storage::Needs;
 use crate::subject::Subject;
 
 /// With more nodes than this, it is enough to find some that fit.
@@ -14,7 +17,8 @@ const SAMPLED_ABOVE: usize = 100;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    Node(String),
+    /// A node, and the claims whose volumes are to be made there first.
+    Node(String, Vec<Key>),
     Nowhere(Nowhere),
 }
 
@@ -26,6 +30,8 @@ pub(crate) struct Nowhere {
     /// Nodes where removing other pods would not help, and where it might.
     n_hopeless: usize,
     n_crowded: usize,
+    /// What keeps the pod from every node.
+    everywhere: Option<String>,
 }
 
 impl Nowhere {
@@ -44,9 +50,12 @@ impl Nowhere {
         if self.n_nodes == 0 {
             return "no nodes available to schedule pods".to_owned();
         }
+        let head = format!("0/{} nodes are available:", self.n_nodes);
+        if let Some(why) = &self.everywhere {
+            return format!("{head} {why}. preemption: {head} {}.", self.preemption());
+        }
         let mut counted: Vec<String> = self.n_with_reason.iter().map(|(text, n)| format!("{n} {text}")).collect();
         counted.sort();
-        let head = format!("0/{} nodes are available:", self.n_nodes);
         format!("{head} {}. preemption: {head} {}.", counted.join(", "), self.preemption())
     }
 
@@ -62,6 +71,18 @@ impl Nowhere {
 
 /// `turn` moves with every decision, so that equal nodes take turns.
 pub(crate) fn decide(subject: &Subject, cluster: &Cluster, turn: usize) -> Verdict {
+    let needs = match Needs::of(subject, &cluster.storage) {
+        Ok(needs) => needs,
+        Err(why) => {
+            let n_nodes = cluster.nodes().count();
+            return Verdict::Nowhere(Nowhere {
+                n_nodes,
+                n_hopeless: n_nodes,
+                everywhere: Some(why),
+                ..Nowhere::default()
+            });
+        }
+    };
     let (company, spread) = (Company::of(subject, cluster), Spread::of(subject, cluster));
     let nodes: Vec<&NodeView> = cluster.nodes().collect();
     let n_wanted = n_to_find(nodes.len());
@@ -69,7 +90,11 @@ pub(crate) fn decide(subject: &Subject, cluster: &Cluster, turn: usize) -> Verdi
     let mut fitting = Vec::new();
     for offset in 0..nodes.len() {
         let view = nodes[(turn + offset) % nodes.len()];
-        let reasons = objections(subject, &company, &spread, view);
+        let mut reasons = objections(subject, &company, &spread, view);
+        if reasons.is_empty() {
+            let objection = needs.objection(view, |name| cluster.node(name).is_some_and(|view| view.node.is_some()));
+            reasons.extend(objection.map(|text| Reason { text: text.to_owned(), is_resolvable: false }));
+        }
         if reasons.is_empty() {
             fitting.push(view);
             if fitting.len() == n_wanted {
@@ -80,7 +105,7 @@ pub(crate) fn decide(subject: &Subject, cluster: &Cluster, turn: usize) -> Verdi
         }
     }
     match best(subject, &company, &spread, &fitting) {
-        Some(view) => Verdict::Node(view.name().to_owned()),
+        Some(view) => Verdict::Node(view.name().to_owned(), needs.waiting),
         None => Verdict::Nowhere(nowhere),
     }
 }

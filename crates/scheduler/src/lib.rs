@@ -22,6 +22,7 @@ mod resources;
 mod scheduler;
 mod score;
 mod spread;
+mod storage;
 mod subject;
 #[cfg(test)]
 mod testing;

@@ -4,9 +4,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use coracle_client::{Changes, EventType, Informer, Recorder, is_not_found};
+use coracle_client::{Changes, EventType, Informer, Key, Recorder, is_not_found};
 use coracle_stdx::{CancellationToken, Clock, Scope};
-use k8s_openapi::api::core::v1::{Binding, Node, ObjectReference, Pod, PodCondition};
+use k8s_openapi::api::core::v1::{
+    Binding, Node, ObjectReference, PersistentVolume, PersistentVolumeClaim, Pod, PodCondition,
+};
+use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
@@ -17,6 +20,7 @@ use tracing::{debug, warn};
 
 use crate::Error;
 use crate::core::{Core, Task};
+use crate::storage::SELECTED_NODE;
 use crate::subject::Subject;
 
 /// Bindings and explanations that are under way together.
@@ -94,20 +98,42 @@ impl Scheduler {
         let nodes: Informer<Node> = Informer::new(Api::all(self.client.clone()));
         let (name, clock) = (self.config.name.clone(), self.config.clock.clone());
         let recorder = Recorder::start(self.client.clone(), &name, "", clock.clone(), &mut scope);
+        let storage = StorageInformers {
+            claims: Informer::new(Api::all(self.client.clone())),
+            volumes: Informer::new(Api::all(self.client.clone())),
+            classes: Informer::new(Api::all(self.client.clone())),
+        };
         pods.start(&mut scope);
         nodes.start(&mut scope);
+        storage.claims.start(&mut scope);
+        storage.volumes.start(&mut scope);
+        storage.classes.start(&mut scope);
         let (outcomes, received) = mpsc::channel(TASKS_MAX);
         let hands = Hands { client: self.client, recorder, clock, metrics: self.metrics.clone(), outcomes };
         let shell = Shell { core: Core::new(&name), hands: Arc::new(hands), received, n_running: 0 };
         scope.spawn(|token| async move {
-            let is_synced = async { tokio::join!(pods.synced(), nodes.synced()) };
+            let is_synced = async {
+                tokio::join!(
+                    pods.synced(),
+                    nodes.synced(),
+                    storage.claims.synced(),
+                    storage.volumes.synced(),
+                    storage.classes.synced()
+                )
+            };
             if token.run_until_cancelled(is_synced).await.is_none() {
                 return Ok(());
             }
-            shell.run(pods.subscribe(), nodes.subscribe(), token).await
+            shell.run(pods.subscribe(), nodes.subscribe(), storage, token).await
         });
         scope.join().await
     }
+}
+
+struct StorageInformers {
+    claims: Informer<PersistentVolumeClaim>,
+    volumes: Informer<PersistentVolume>,
+    classes: Informer<StorageClass>,
 }
 
 /// How a task ended.
@@ -129,11 +155,17 @@ impl Shell {
         mut self,
         mut pods: Changes<Pod>,
         mut nodes: Changes<Node>,
+        storage: StorageInformers,
         token: CancellationToken,
     ) -> Result<(), Error> {
         let mut tasks = Scope::<Infallible>::child_of(&token);
         let never = Instant::now() + std::time::Duration::from_secs(365 * 24 * 3600);
+        let (mut claims, mut volumes, mut classes) =
+            (storage.claims.subscribe(), storage.volumes.subscribe(), storage.classes.subscribe());
         while !token.is_cancelled() {
+            claims.take().iter().for_each(|change| self.core.on_claim(change, Instant::now()));
+            volumes.take().iter().for_each(|change| self.core.on_volume(change, Instant::now()));
+            classes.take().iter().for_each(|change| self.core.on_class(change, Instant::now()));
             // Nodes first: a pod that is seen on a node finds it.
             nodes.take().iter().for_each(|change| self.core.on_node(change, Instant::now()));
             pods.take().iter().for_each(|change| self.core.on_pod(change, Instant::now()));
@@ -144,6 +176,9 @@ impl Shell {
                 () = token.cancelled() => break,
                 changes = nodes.next() => changes.iter().for_each(|change| self.core.on_node(change, Instant::now())),
                 changes = pods.next() => changes.iter().for_each(|change| self.core.on_pod(change, Instant::now())),
+                changes = claims.next() => changes.iter().for_each(|c| self.core.on_claim(c, Instant::now())),
+                changes = volumes.next() => changes.iter().for_each(|c| self.core.on_volume(c, Instant::now())),
+                changes = classes.next() => changes.iter().for_each(|c| self.core.on_class(c, Instant::now())),
                 outcome = self.received.recv() => self.settle(outcome.ok_or(Error::OutcomesClosed)?),
                 () = tokio::time::sleep_until(due) => {}
             }
@@ -195,6 +230,10 @@ impl Hands {
     async fn carry_out(&self, task: Task) {
         let outcome = match task {
             Task::Bind { subject, node } => self.bind(subject, &node).await,
+            Task::Prepare { subject, node, claims } => {
+                self.prepare(&subject, &node, &claims).await;
+                Outcome::Explained
+            }
             Task::Explain { subject, message } => {
                 self.metrics.n_unschedulable.fetch_add(1, Ordering::Relaxed);
                 self.explain(&subject, message).await;
@@ -203,6 +242,17 @@ impl Hands {
         };
         // The shell outlives its tasks, or is ending.
         let _ = self.outcomes.send(outcome).await;
+    }
+
+    /// Says on which node the volumes of a pod's claims are to be.
+    async fn prepare(&self, subject: &Subject, node: &str, claims: &[Key]) {
+        let patch = json!({"metadata": {"annotations": {SELECTED_NODE: node}}});
+        for key in claims {
+            let api: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &key.namespace);
+            if let Err(error) = api.patch(&key.name, &PatchParams::default(), &Patch::Merge(&patch)).await {
+                warn!(pod = %subject.key, claim = %key, error = &error as &dyn std::error::Error, "no node said");
+            }
+        }
     }
 
     async fn bind(&self, subject: Arc<Subject>, node: &str) -> Outcome {

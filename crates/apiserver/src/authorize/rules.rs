@@ -96,6 +96,7 @@ const BINDINGS: &[Binding] = &[
             Rule::Resources { verbs: &["delete"], groups: &[""], resources: &["pods"] },
             Rule::Resources { verbs: &["create"], groups: &[""], resources: &["bindings", "pods/binding"] },
             Rule::Resources { verbs: &["patch", "update"], groups: &[""], resources: &["pods/status"] },
+            Rule::Resources { verbs: &["patch", "update"], groups: &[""], resources: &["persistentvolumeclaims"] },
         ],
     },
     // Namespaces are emptied and garbage is collected by it: it writes every kind.

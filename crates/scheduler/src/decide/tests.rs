@@ -23,7 +23,7 @@ fn placed(cluster: &mut Cluster, pods: impl IntoIterator<Item = Arc<Pod>>) -> BT
     let mut counts = BTreeMap::new();
     for (turn, pod) in pods.into_iter().enumerate() {
         let subject = Arc::new(Subject::new(pod));
-        if let Verdict::Node(name) = decide(&subject, cluster, turn) {
+        if let Verdict::Node(name, _) = decide(&subject, cluster, turn) {
             cluster.assume(subject, &name);
             *counts.entry(name).or_default() += 1;
         }
