@@ -1,6 +1,7 @@
 //! Puts the loops together: their caches, their workers, and who wakes whom.
 
 mod cluster;
+mod workloads;
 
 use std::sync::Arc;
 
@@ -10,7 +11,6 @@ use ipnet::IpNet;
 use kube::{Client, Resource};
 use parking_lot::Mutex;
 
-use crate::deployment::{self, Deployments};
 use crate::driver::Driver;
 use crate::endpoints::legacy::EndpointsObjects;
 use crate::endpoints::slices::{self, EndpointSlices};
@@ -24,7 +24,6 @@ use crate::nodes::taints::NodeTaints;
 use crate::outstanding::Outstanding;
 use crate::pod_gc::PodGc;
 use crate::pod_networks::PodNetworks;
-use crate::replica_set::{self, ReplicaSets};
 use crate::root_ca::RootCas;
 use crate::service_account::ServiceAccounts;
 use crate::{Error, LoopMetrics, garbage};
@@ -112,12 +111,17 @@ impl Controllers {
         let Self { client, config, metrics } = self;
         let mut builder =
             Builder { client: client.clone(), config, metrics: metrics.clone(), informers, scope: &mut scope };
-        builder.workloads();
+        builder.replicas();
+        builder.sets();
+        builder.jobs();
+        builder.budgets();
         builder.services();
         builder.namespaces();
         builder.nodes();
         builder.certificates();
-        scope.spawn(|token| garbage::run(client, move |probe| metrics.add(probe), token));
+        builder.volumes();
+        let on_removal = builder.quotas();
+        scope.spawn(|token| garbage::run(client, move |probe| metrics.add(probe), on_removal, token));
         scope.join().await
     }
 }
@@ -139,40 +143,6 @@ impl Builder<'_> {
         let driver = Driver::new(name);
         self.metrics.watch(&driver);
         driver
-    }
-
-    fn workloads(&mut self) {
-        let (client, clock) = (self.client.clone(), self.config.clock.clone());
-        let informers = self.informers.clone();
-
-        let mut driver = self.driver("replicaset");
-        driver.feed(self.scope, &informers.replica_sets, itself);
-        let sets = informers.replica_sets.clone();
-        driver.feed(self.scope, &informers.pods, move |change| replica_set::keys_of_pod(&sets, change));
-        let sets = ReplicaSets {
-            client: client.clone(),
-            informers: informers.clone(),
-            recorder: self.recorder("replicaset-controller"),
-            clock: clock.clone(),
-            outstanding: Outstanding::default(),
-        };
-        driver.start(self.scope, WORKERS, sets);
-
-        let mut driver = self.driver("deployment");
-        driver.feed(self.scope, &informers.deployments, itself);
-        let deployments = informers.deployments.clone();
-        driver.feed(self.scope, &informers.replica_sets, move |change| deployment::keys_of_set(&deployments, change));
-        let all = informers.clone();
-        driver.feed(self.scope, &informers.pods, move |change| deployment::keys_of_pod(&all, change));
-        let deployments = Deployments {
-            client,
-            informers,
-            recorder: self.recorder("deployment-controller"),
-            clock,
-            sets_written: Outstanding::default(),
-            self_written: Outstanding::default(),
-        };
-        driver.start(self.scope, WORKERS, deployments);
     }
 
     fn services(&mut self) {

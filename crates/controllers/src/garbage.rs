@@ -3,7 +3,7 @@
 mod graph;
 mod plan;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,10 +57,12 @@ pub(crate) struct Garbage {
     absent: parking_lot::Mutex<Vec<String>>,
 }
 
-/// Runs the collector until the token is cancelled; `publish` receives the way to its metrics.
+/// Runs the collector until the token is cancelled; `publish` receives the way to its metrics, and `on_removal` the
+/// namespace of everything that goes.
 pub(crate) async fn run(
     client: Client,
     publish: impl FnOnce(Box<dyn Fn() -> LoopMetrics + Send + Sync>),
+    on_removal: impl Fn(&str) + Send + Sync + 'static,
     token: CancellationToken,
 ) -> Result<(), Error> {
     let mut scope = Scope::child_of(&token);
@@ -74,8 +76,9 @@ pub(crate) async fn run(
     let first = token.run_until_cancelled(discover_until(&client, &graph)).await;
     let Some(added) = first else { return Ok(()) };
     let enqueue = Arc::new(move |item: Item| shared.enqueue(item));
+    let on_removal = Arc::new(on_removal);
     for kind_idx in added {
-        follow(kind_idx, &graph, enqueue.clone(), &mut scope);
+        follow(kind_idx, &graph, enqueue.clone(), on_removal.clone(), &mut scope);
     }
     let kinds: Vec<Informer<Metadata>> = graph.read().informers().cloned().collect();
     let all_synced = async move { futures::future::join_all(kinds.iter().map(Informer::synced)).await };
@@ -87,7 +90,7 @@ pub(crate) async fn run(
         match discover(&client, &graph).await {
             Ok(added) => {
                 for kind_idx in added {
-                    follow(kind_idx, &graph, enqueue.clone(), &mut scope);
+                    follow(kind_idx, &graph, enqueue.clone(), on_removal.clone(), &mut scope);
                 }
             }
             Err(error) => warn!(error = &error as &dyn std::error::Error, "kinds not discovered"),
@@ -125,6 +128,7 @@ fn follow(
     kind_idx: usize,
     graph: &Arc<RwLock<Graph>>,
     enqueue: Arc<impl Fn(Item) + Send + Sync + 'static>,
+    on_removal: Arc<impl Fn(&str) + Send + Sync + 'static>,
     scope: &mut Scope<Error>,
 ) {
     let informer = graph.read().informer(kind_idx).clone();
@@ -133,6 +137,8 @@ fn follow(
     let graph = graph.clone();
     scope.spawn(move |token| async move {
         while let Some(changes) = token.run_until_cancelled(changes.next()).await {
+            let gone = changes.iter().filter(|change| change.new.is_none() && !change.key.namespace.is_empty());
+            gone.map(|change| change.key.namespace.as_str()).collect::<BTreeSet<_>>().into_iter().for_each(&*on_removal);
             changes.iter().flat_map(|change| concerned(kind_idx, change, &graph.read())).for_each(|item| enqueue(item));
         }
         Ok(())

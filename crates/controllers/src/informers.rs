@@ -5,14 +5,17 @@ use std::sync::Arc;
 use coracle_api::selector::Selector;
 use coracle_client::Informer;
 use coracle_stdx::Scope;
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Node, Pod, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, ReplicationController, ResourceQuota, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::storage::v1::StorageClass;
 use kube::{Api, Client, Resource};
 
-use crate::{labels, owners};
+use crate::{job, labels, owners};
 
 /// Index by the uid of the managing owner.
 pub(crate) const BY_CONTROLLER: &str = "controller";
@@ -22,6 +25,8 @@ pub(crate) const BY_NODE: &str = "node";
 const BY_UID: &str = "uid";
 /// Index by namespace, of pods that no owner manages.
 const ORPHANS: &str = "orphans";
+/// Index of pods that a job has to let go, by its namespace and name.
+pub(crate) const TRACKED: &str = "tracked";
 /// Index of slices by namespace/service.
 pub(crate) const BY_SERVICE: &str = "service";
 
@@ -33,6 +38,13 @@ pub(crate) struct Informers {
     pub(crate) pods: Informer<Pod>,
     pub(crate) replica_sets: Informer<ReplicaSet>,
     pub(crate) deployments: Informer<Deployment>,
+    pub(crate) replication_controllers: Informer<ReplicationController>,
+    pub(crate) stateful_sets: Informer<StatefulSet>,
+    pub(crate) daemon_sets: Informer<DaemonSet>,
+    pub(crate) controller_revisions: Informer<ControllerRevision>,
+    pub(crate) jobs: Informer<Job>,
+    pub(crate) cron_jobs: Informer<CronJob>,
+    pub(crate) disruption_budgets: Informer<PodDisruptionBudget>,
     pub(crate) services: Informer<Service>,
     pub(crate) endpoint_slices: Informer<EndpointSlice>,
     pub(crate) endpoints: Informer<Endpoints>,
@@ -42,6 +54,10 @@ pub(crate) struct Informers {
     pub(crate) service_accounts: Informer<ServiceAccount>,
     pub(crate) root_cas: Informer<ConfigMap>,
     pub(crate) certificate_requests: Informer<CertificateSigningRequest>,
+    pub(crate) quotas: Informer<ResourceQuota>,
+    pub(crate) claims: Informer<PersistentVolumeClaim>,
+    pub(crate) volumes: Informer<PersistentVolume>,
+    pub(crate) storage_classes: Informer<StorageClass>,
 }
 
 impl Informers {
@@ -51,10 +67,19 @@ impl Informers {
                 .indexed(BY_CONTROLLER, |pod: &Pod| owners::controller_uid(&pod.metadata))
                 .indexed(BY_NODE, |pod: &Pod| pod.spec.iter().filter_map(|spec| spec.node_name.clone()).collect())
                 .indexed(BY_UID, |pod: &Pod| pod.metadata.uid.clone().into_iter().collect())
-                .indexed(ORPHANS, orphan),
+                .indexed(ORPHANS, orphan)
+                .indexed(TRACKED, job::tracked),
             replica_sets: Informer::new(Api::all(client.clone()))
                 .indexed(BY_CONTROLLER, |set: &ReplicaSet| owners::controller_uid(&set.metadata)),
             deployments: Informer::new(Api::all(client.clone())),
+            replication_controllers: Informer::new(Api::all(client.clone())),
+            stateful_sets: Informer::new(Api::all(client.clone())),
+            daemon_sets: Informer::new(Api::all(client.clone())),
+            controller_revisions: Informer::new(Api::all(client.clone())),
+            jobs: Informer::new(Api::all(client.clone()))
+                .indexed(BY_CONTROLLER, |job: &Job| owners::controller_uid(&job.metadata)),
+            cron_jobs: Informer::new(Api::all(client.clone())),
+            disruption_budgets: Informer::new(Api::all(client.clone())),
             services: Informer::new(Api::all(client.clone())),
             endpoint_slices: Informer::new(Api::all(client.clone())).indexed(BY_SERVICE, service_of),
             endpoints: Informer::new(Api::all(client.clone())),
@@ -64,6 +89,10 @@ impl Informers {
             service_accounts: Informer::new(Api::all(client.clone())).fields("metadata.name=default"),
             root_cas: Informer::new(Api::all(client.clone())).fields(format!("metadata.name={ROOT_CA}")),
             certificate_requests: Informer::new(Api::all(client.clone())),
+            quotas: Informer::new(Api::all(client.clone())),
+            claims: Informer::new(Api::all(client.clone())),
+            volumes: Informer::new(Api::all(client.clone())),
+            storage_classes: Informer::new(Api::all(client.clone())),
         }
     }
 
@@ -71,6 +100,13 @@ impl Informers {
         self.pods.start(scope);
         self.replica_sets.start(scope);
         self.deployments.start(scope);
+        self.replication_controllers.start(scope);
+        self.stateful_sets.start(scope);
+        self.daemon_sets.start(scope);
+        self.controller_revisions.start(scope);
+        self.jobs.start(scope);
+        self.cron_jobs.start(scope);
+        self.disruption_budgets.start(scope);
         self.services.start(scope);
         self.endpoint_slices.start(scope);
         self.endpoints.start(scope);
@@ -80,6 +116,10 @@ impl Informers {
         self.service_accounts.start(scope);
         self.root_cas.start(scope);
         self.certificate_requests.start(scope);
+        self.quotas.start(scope);
+        self.claims.start(scope);
+        self.volumes.start(scope);
+        self.storage_classes.start(scope);
     }
 
     /// Pods of one namespace that no owner manages.

@@ -11,8 +11,11 @@
 //! **Invariant:** no loop knows another. They meet in the API.
 
 mod batch;
+mod budget;
 mod certificates;
 mod controllers;
+mod cron_job;
+mod daemon_set;
 mod deployment;
 mod discovery;
 mod driver;
@@ -20,19 +23,29 @@ mod endpoints;
 mod error;
 mod event_expiry;
 mod garbage;
+mod history;
 mod informers;
+mod job;
 mod labels;
 mod namespace;
+mod node_fit;
 mod nodes;
 mod outstanding;
 mod owners;
+mod pod_control;
 mod pod_gc;
 mod pod_networks;
 mod pods;
+mod proportion;
+mod quota;
 mod replica_set;
 mod root_ca;
+mod selectors_of;
 mod service_account;
+mod stateful_set;
 mod template;
+mod tolerations;
+mod volumes;
 
 pub use controllers::{Config, Controllers, Metrics};
 pub use driver::LoopMetrics;

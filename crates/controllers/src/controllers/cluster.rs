@@ -4,9 +4,59 @@ use crate::certificates::approval::Approvals;
 use crate::certificates::cleaner::Cleaner;
 use crate::certificates::signer::Signer;
 
+use crate::driver::Driver;
+use crate::quota::{self, Quotas};
+use crate::volumes::binder::{self, Binder};
+use crate::volumes::protection::{self, ClaimProtection, VolumeProtection};
+
 use super::{Builder, WORKERS, itself};
 
 impl Builder<'_> {
+    /// Quotas are counted anew when something went: the result is to be called with its namespace.
+    pub(super) fn quotas(&mut self) -> impl Fn(&str) + Send + Sync + 'static {
+        let (client, informers) = (self.client.clone(), self.informers.clone());
+        let mut driver = self.driver("resourcequota");
+        driver.feed(self.scope, &informers.quotas, quota::keys_of_quota);
+        let quotas = informers.quotas.clone();
+        driver.feed(self.scope, &informers.pods, move |change| quota::keys_of_pod(&quotas, change));
+        let quotas = informers.quotas.clone();
+        driver.feed(self.scope, &informers.services, move |change| quota::keys_of_service(&quotas, change));
+        let shared = driver.shared();
+        driver.start(self.scope, WORKERS, Quotas { client, clock: self.config.clock.clone() });
+        let quotas = informers.quotas.clone();
+        move |namespace| quota::keys_in(&quotas, namespace).into_iter().for_each(|key| shared.enqueue(key))
+    }
+
+    pub(super) fn volumes(&mut self) {
+        let (client, informers) = (self.client.clone(), self.informers.clone());
+
+        let mut driver: Driver<binder::Item> = Driver::new("persistentvolume-binder");
+        let shared = driver.shared();
+        self.metrics.add(Box::new(move || shared.metrics()));
+        driver.feed(self.scope, &informers.claims, binder::items_of_claim);
+        let claims = informers.claims.clone();
+        driver.feed(self.scope, &informers.volumes, move |change| binder::items_of_volume(&claims, change));
+        let claims = informers.claims.clone();
+        driver.feed(self.scope, &informers.storage_classes, move |_| binder::waiting(&claims));
+        let claims = informers.claims.clone();
+        driver.feed(self.scope, &informers.nodes, move |change| match (&change.old, &change.new) {
+            (None, Some(_)) => binder::waiting(&claims),
+            _ => Vec::new(),
+        });
+        let recorder = self.recorder("persistentvolume-controller");
+        // One at a time: two claims that are looked at together could choose the same volume.
+        driver.start(self.scope, 1, Binder { client: client.clone(), informers: informers.clone(), recorder });
+
+        let mut driver = self.driver("pvc-protection");
+        driver.feed(self.scope, &informers.claims, itself);
+        driver.feed(self.scope, &informers.pods, protection::keys_of_pod);
+        driver.start(self.scope, WORKERS, ClaimProtection { client: client.clone(), informers: informers.clone() });
+
+        let mut driver = self.driver("pv-protection");
+        driver.feed(self.scope, &informers.volumes, itself);
+        driver.start(self.scope, WORKERS, VolumeProtection { client, informers });
+    }
+
     pub(super) fn certificates(&mut self) {
         let (client, informers) = (self.client.clone(), self.informers.clone());
         let requests = &informers.certificate_requests;
