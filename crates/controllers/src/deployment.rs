@@ -17,6 +17,7 @@ use kube::{Api, Client};
 use serde_json::json;
 
 use self::plan::{Plan, Scaling, View};
+pub(crate) use self::revision::template_hash;
 use crate::driver::{Next, Reconcile};
 use crate::error::Tolerate;
 use crate::informers::{BY_CONTROLLER, Informers};

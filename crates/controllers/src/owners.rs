@@ -1,7 +1,8 @@
 //! Who owns what: controller references, adoption and release. Deciding only; [`Claimant`] does what was decided.
 
 use coracle_api::selector::Selector;
-use coracle_client::{Cached, Key};
+use coracle_client::{Cached, Change, Informer, Key};
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Resource};
@@ -31,6 +32,26 @@ pub(crate) fn controller_key(meta: &ObjectMeta, kind: &str) -> Option<Key> {
 pub(crate) fn reference_to<K: Resource<DynamicType = ()>>(owner: &K) -> OwnerReference {
     let reference = owner.controller_owner_ref(&()).expect("an object that was read has a name and a uid");
     OwnerReference { block_owner_deletion: Some(true), ..reference }
+}
+
+/// The owners that a change of a pod concerns: those before and after, or all that could adopt it.
+pub(crate) fn keys_of_pod<K: Cached>(
+    all: &Informer<K>,
+    kind: &str,
+    selector: impl Fn(&K) -> Selector,
+    change: &Change<Pod>,
+) -> Vec<Key> {
+    let owner = |pod: &Option<Arc<Pod>>| controller_key(&pod.as_ref()?.metadata, kind);
+    let mut keys: Vec<Key> = owner(&change.old).into_iter().chain(owner(&change.new)).collect();
+    keys.dedup();
+    let orphan = change.new.as_ref().filter(|pod| controller_of(&pod.metadata).is_none());
+    let Some(pod_labels) = orphan.and_then(|pod| pod.metadata.labels.as_ref()).filter(|labels| !labels.is_empty())
+    else {
+        return keys;
+    };
+    let could_adopt = |owner: &&Arc<K>| labels::matches(&selector(owner), Some(pod_labels));
+    keys.extend(all.in_namespace(&change.key.namespace).iter().filter(could_adopt).map(|owner| Key::of(owner.meta())));
+    keys
 }
 
 /// What an owner does about the objects that it has or could have.
@@ -119,7 +140,6 @@ impl<O: Cached<DynamicType = ()>, K: Cached<DynamicType = ()>> Claimant<'_, O, K
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::core::v1::Pod;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     use super::*;

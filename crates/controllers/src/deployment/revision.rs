@@ -28,7 +28,7 @@ const FNV_PRIME: u32 = 0x0100_0193;
 const SAFE: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// A short name of the template, that differs with each collision.
-pub(super) fn template_hash(template: &PodTemplateSpec, collision_count: Option<i32>) -> String {
+pub(crate) fn template_hash(template: &PodTemplateSpec, collision_count: Option<i32>) -> String {
     let canonical = serde_json::to_vec(template).expect("a template that was read can be written");
     let mut hash = fnv(FNV_OFFSET, &canonical);
     if let Some(count) = collision_count {

@@ -3,6 +3,8 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use crate::proportion::{Rounding, scaled};
+
 /// How far a rollout may leave the wanted size, upwards and downwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fence {
@@ -40,27 +42,6 @@ fn resolve(surge: Option<&IntOrString>, unavailable: Option<&IntOrString>, repli
     // With neither, nothing could ever move.
     let unavailable = if surge == 0 && unavailable == 0 { 1 } else { unavailable };
     Fence { surge, unavailable: unavailable.min(replicas) }
-}
-
-#[derive(Clone, Copy)]
-enum Rounding {
-    Up,
-    Down,
-}
-
-fn scaled(value: &IntOrString, total: i32, rounding: Rounding) -> i32 {
-    match value {
-        IntOrString::Int(count) => *count,
-        IntOrString::String(text) => {
-            let percent: i64 = text.trim_end_matches('%').parse().unwrap_or(0);
-            let hundredfold = percent * i64::from(total);
-            let share = match rounding {
-                Rounding::Up => (hundredfold + 99).div_euclid(100),
-                Rounding::Down => hundredfold.div_euclid(100),
-            };
-            i32::try_from(share).unwrap_or(i32::MAX)
-        }
-    }
 }
 
 /// The size of the new set that the fence allows, given what all sets together ask for.

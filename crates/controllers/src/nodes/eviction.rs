@@ -16,6 +16,7 @@ use super::taints::NO_EXECUTE;
 use crate::driver::{Next, Reconcile};
 use crate::error::Tolerate;
 use crate::informers::{BY_NODE, Informers};
+use crate::tolerations::tolerates;
 use crate::{Error, pods};
 
 pub(crate) struct Evictions {
@@ -48,18 +49,6 @@ pub(crate) fn keys_of_pod(change: &Change<Pod>) -> Vec<Key> {
     };
     let is_placed = change.new.as_ref().is_some_and(|pod| !pods::node_name(pod).is_empty());
     if is_placed && view(&change.old) != view(&change.new) { vec![change.key.clone()] } else { Vec::new() }
-}
-
-fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    let is_any_or = |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|w| w.is_empty() || w == value);
-    let is_value_right = match toleration.operator.as_deref() {
-        None | Some("" | "Equal") => {
-            toleration.value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default()
-        }
-        Some("Exists") => true,
-        Some(_) => false,
-    };
-    is_any_or(&toleration.effect, &taint.effect) && is_any_or(&toleration.key, &taint.key) && is_value_right
 }
 
 /// When the pod has to leave: now, at a time, or never.

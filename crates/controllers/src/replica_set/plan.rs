@@ -5,9 +5,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use super::{counts, rank};
-use crate::{owners, template};
+use crate::template;
 
 /// Pods that one reconcile creates or deletes at most.
 const BURST_MAX: usize = 500;
@@ -51,10 +52,10 @@ pub(super) fn plan(view: &View<'_>) -> Plan {
 }
 
 /// A pod of this set, yet to be created.
-pub(super) fn pod_of(set: &ReplicaSet) -> Pod {
+pub(super) fn pod_of(set: &ReplicaSet, owner: OwnerReference) -> Pod {
     let template = set.spec.template.clone().unwrap_or_default();
     let namespace = set.metadata.namespace.as_deref().unwrap_or_default();
-    template::pod(&template, namespace, set.metadata.name.as_deref().unwrap_or_default(), owners::reference_to(set))
+    template::pod(&template, namespace, set.metadata.name.as_deref().unwrap_or_default(), owner)
 }
 
 #[cfg(test)]

@@ -126,7 +126,7 @@ fn ages_of_one_magnitude_are_alike() {
 
 #[test]
 fn a_pod_is_made_from_the_template() {
-    let pod = pod_of(&set(1));
+    let pod = pod_of(&set(1), crate::owners::reference_to(&set(1)));
     insta::assert_snapshot!(serde_json::to_string_pretty(&pod).unwrap(), @r#"
     {
       "apiVersion": "v1",
