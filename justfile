@@ -24,6 +24,10 @@ bench *NAMES:
 oracle *ARGS:
     cargo xtask oracle {{ARGS}}
 
+# search for inputs that a parser cannot take
+fuzz *ARGS:
+    cargo xtask fuzz {{ARGS}}
+
 # rustfmt and clippy
 lint:
     cargo xtask lint

@@ -3,6 +3,7 @@
 
 mod bench;
 mod descriptions;
+mod fuzz;
 mod oracle;
 mod shell;
 #[cfg(test)]
@@ -24,6 +25,8 @@ cargo xtask <command>
   oracle [--write] [--kubeconfig FILE] [AREA[/NAME]]
                  replay exchanges with a real API server and print what differs; --write rewrites the list of differences
   descriptions   take the descriptions of types and fields from k8s-openapi's sources into crates/api/data
+  fuzz [TARGET] [SECONDS]
+                 search for inputs that a parser cannot take; all but the nodes' without a TARGET
   lint           rustfmt and clippy
   tools          install the tools that tests use into target/tools";
 
@@ -49,6 +52,7 @@ fn run(args: &[String]) -> Result<()> {
         "descriptions" => descriptions::extract(),
         "oracle" => oracle::run(rest),
         "bench" => bench::run_all(rest),
+        "fuzz" => fuzz::fuzz(rest),
         "tools" => tools::install().map(|_| ()),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
