@@ -14,6 +14,8 @@ pub(super) fn presence(message: &str, field: &str, ty: &TypeRef, required: bool)
         TypeRef::Scalar(Scalar::Bool) if is_plain_bool(message, field) => Presence::Omitted,
         TypeRef::Scalar(Scalar::Int32 | Scalar::Int64) if is_plain_int(message, field) => Presence::Omitted,
         TypeRef::List(_) | TypeRef::Map(_) if required || is_null_list(message, field) => Presence::Kept,
+        // An empty list of owners is a wish: to have them forgotten.
+        TypeRef::List(_) if (message, field) == ("ObjectMeta", "managedFields") => Presence::Kept,
         TypeRef::List(_) | TypeRef::Map(_) => Presence::Omitted,
         TypeRef::Scalar(_) | TypeRef::Either(..) | TypeRef::Any | TypeRef::Deduced => Presence::Kept,
     }

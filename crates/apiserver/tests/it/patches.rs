@@ -1,6 +1,6 @@
 //! Patches of all types, and applies of several managers.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::cluster::Cluster;
 
@@ -77,4 +77,41 @@ async fn status_and_spec_are_written_apart() {
     assert_eq!((node["spec"].get("unschedulable"), &node["status"]["phase"]), (None, &json!("Running")));
     let (_, node) = cluster.patch("/api/v1/nodes/n1", "merge-patch+json", both).await;
     assert_eq!(node["spec"]["unschedulable"], true);
+}
+
+#[tokio::test]
+async fn a_patch_that_does_not_fit_is_shown_in_upstreams_forms() {
+    let cluster = Cluster::start().await;
+    let made = json!({"metadata": {"name": "a"}});
+    let (_, map) = cluster.post("/api/v1/namespaces/default/configmaps", made).await;
+
+    let why = async |patch_type: &str, patch: Value| {
+        let (code, status) = cluster.patch(MAP, patch_type, patch).await;
+        assert_eq!(code, 422);
+        status["message"].as_str().unwrap().to_owned()
+    };
+    let (uid, version, made) =
+        (&map["metadata"]["uid"], &map["metadata"]["resourceVersion"], &map["metadata"]["creationTimestamp"]);
+    let shown = format!(
+        r#"{{"apiVersion":"v1","data":{{"a":1}},"kind":"ConfigMap","metadata":{{"name":"a","namespace":"default","uid":{uid},"resourceVersion":{version},"creationTimestamp":{made}}}}}"#
+    );
+    let merged = why("merge-patch+json", json!({"data": {"a": 1}})).await;
+    let error = "json: cannot unmarshal number into Go struct field ConfigMap.data of type string";
+    assert_eq!(merged, format!(r#" "" is invalid: patch: Invalid value: {}: {error}"#, json!(shown)));
+    assert_eq!(why("json-patch+json", json!([{"op": "add", "path": "/data", "value": {"a": 1}}])).await, merged);
+    assert_eq!(
+        why("strategic-merge-patch+json", json!({"data": {"a": 1}})).await,
+        r#" "" is invalid: patch: Invalid value: "map[data:map[a:1]]": cannot convert int64 to string"#
+    );
+}
+
+#[tokio::test]
+async fn an_empty_list_of_owners_has_them_forgotten() {
+    let cluster = Cluster::start().await;
+
+    let config = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"x": "1"}});
+    let (_, made) = cluster.patch(&format!("{MAP}?fieldManager=m"), "apply-patch+yaml", config).await;
+    assert_eq!(made["metadata"]["managedFields"][0]["manager"], "m");
+    let (_, reset) = cluster.patch(MAP, "merge-patch+json", json!({"metadata": {"managedFields": []}})).await;
+    assert_eq!((&reset["data"]["x"], reset["metadata"].get("managedFields")), (&json!("1"), None));
 }

@@ -54,3 +54,26 @@ async fn a_refused_service_keeps_nothing() {
     let both = json!({"type": "NodePort", "ports": [{"name": "a", "port": 80}, {"name": "b", "port": 81}]});
     assert_eq!(service(&cluster, "b", both).await.0, 201);
 }
+
+#[tokio::test]
+async fn a_dry_run_takes_no_address_and_no_port() {
+    let cluster = Cluster::with(|config| config.node_ports = 30000..=30000).await;
+    let spec = json!({"type": "NodePort", "ports": [{"port": 80}]});
+    let body = json!({"metadata": {"name": "a"}, "spec": spec});
+    for _ in 0..2 {
+        let (code, tried) = cluster.post(&format!("{SERVICES}?dryRun=All"), body.clone()).await;
+        assert_eq!((code, &tried["spec"]["ports"][0]["nodePort"]), (201, &json!(30000)));
+        assert_eq!(tried["metadata"].get("resourceVersion"), None);
+    }
+    assert_eq!(service(&cluster, "a", spec).await.0, 201);
+}
+
+#[tokio::test]
+async fn a_service_that_becomes_a_name_outside_drops_what_that_has_not() {
+    let cluster = Cluster::start().await;
+    service(&cluster, "a", json!({"ports": [{"port": 80}]})).await;
+    let name = json!({"spec": {"type": "ExternalName", "externalName": "example.com", "ports": null}});
+    let (code, changed) = cluster.patch(&format!("{SERVICES}/a"), "merge-patch+json", name).await;
+    let expected = json!({"type": "ExternalName", "externalName": "example.com", "sessionAffinity": "None"});
+    assert_eq!((code, &changed["spec"]), (200, &expected));
+}

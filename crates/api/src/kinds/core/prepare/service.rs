@@ -35,6 +35,7 @@ pub(in super::super) fn service_update(new: &mut Value, old: &Value, part: Part)
         "allocateLoadBalancerNodePorts",
         "loadBalancerClass",
         "externalTrafficPolicy",
+        "internalTrafficPolicy",
     ] {
         drop_null(new, field);
     }
@@ -123,6 +124,9 @@ fn drop_dependent(new: &mut Value, old: &Value) {
     }
     if kind(old) == "LoadBalancer" && kind(new) != "LoadBalancer" {
         same(new, old, &["allocateLoadBalancerNodePorts", "loadBalancerClass"]);
+    }
+    if kind(old) != "ExternalName" && kind(new) == "ExternalName" {
+        same(new, old, &["internalTrafficPolicy"]);
     }
     if is_external(old) && !is_external(new) {
         same(new, old, &["externalTrafficPolicy"]);
