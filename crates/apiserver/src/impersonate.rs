@@ -43,7 +43,9 @@ fn wanted(headers: &HeaderMap) -> Result<Option<User>, Status> {
     }
     let asks = !user.groups.is_empty() || !user.uid.is_empty() || !user.extra.is_empty();
     match (user.name.is_empty(), asks) {
-        (true, true) => Err(Status::bad_request(format!("requested {} without impersonating a user name", shown(&user)))),
+        (true, true) => {
+            Err(Status::bad_request(format!("requested {} without impersonating a user name", shown(&user))))
+        }
         (true, false) => Ok(None),
         (false, _) => Ok(Some(user)),
     }
