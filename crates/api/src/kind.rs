@@ -68,6 +68,8 @@ pub enum Generation {
     Spec,
     /// A change of anything but `metadata` and `status`.
     Content,
+    /// As `Content`, or another label: who the object is for is part of what it says.
+    ContentAndLabels,
 }
 
 /// From what is served to what is stored, and back.

@@ -34,6 +34,9 @@ fn external(service: &Value) -> String {
     if kind == "LoadBalancer" {
         let points = list(&service["status"]["loadBalancer"]["ingress"]).iter();
         places.extend(points.map(|p| if text(&p["ip"]).is_empty() { text(&p["hostname"]) } else { text(&p["ip"]) }));
+        places.retain(|place| !place.is_empty());
+        places.sort_unstable();
+        places.dedup();
     }
     places.extend(list(&spec["externalIPs"]).iter().map(text));
     match kind {

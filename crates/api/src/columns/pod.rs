@@ -77,8 +77,9 @@ impl Summary {
         }
         let sidecars = list(&pod["spec"]["initContainers"]).iter().filter(|c| c["restartPolicy"] == "Always").count();
         summary.total = list(&pod["spec"]["containers"]).len() + sidecars;
-        let initializing = summary.init_containers(pod);
+        let (initializing, sidecars) = summary.init_containers(pod);
         if !initializing || condition(pod, "Initialized").is_some_and(is_true) {
+            (summary.restarts, summary.last_restart) = (sidecars.restarts, sidecars.last_restart);
             summary.containers(pod);
         }
         summary.deletion(pod);
@@ -93,8 +94,9 @@ impl Summary {
         }
     }
 
-    /// True while the pod is still being initialized. The restarts of sidecars count for ever, those of others until then.
-    fn init_containers(&mut self, pod: &Value) -> bool {
+    /// Whether the pod is still being initialized, and the restarts of its sidecars: they count for ever, those of others
+    /// until then.
+    fn init_containers(&mut self, pod: &Value) -> (bool, Self) {
         let specs = list(&pod["spec"]["initContainers"]);
         let is_sidecar = |name: &Value| specs.iter().any(|c| c["name"] == *name && c["restartPolicy"] == "Always");
         let mut sidecars = Self::default();
@@ -117,10 +119,9 @@ impl Summary {
                 "" | "PodInitializing" => format!("Init:{i}/{}", specs.len()),
                 reason => format!("Init:{reason}"),
             };
-            return true;
+            return (true, sidecars);
         }
-        (self.restarts, self.last_restart) = (sidecars.restarts, sidecars.last_restart);
-        false
+        (false, sidecars)
     }
 
     fn containers(&mut self, pod: &Value) {

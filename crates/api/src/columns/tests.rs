@@ -49,6 +49,13 @@ fn a_pod_says_how_it_does() {
     for (status, row) in table {
         assert_eq!(shown(&pod(status)), row);
     }
+    let mut gated =
+        pod(json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "reason": "SchedulingGated"}]}));
+    gated["spec"]["readinessGates"] = json!([{"conditionType": "a/b"}]);
+    assert_eq!(shown(&gated), "p | 0/1 | SchedulingGated | 0 | 10m | <none> | n | <none> | 0/1");
+    let mut lost = pod(json!({"phase": "Running", "reason": "NodeLost"}));
+    lost["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:59:00Z");
+    assert!(shown(&lost).starts_with("p | 0/1 | Unknown | 0"));
     let mut leaving = pod(json!({"phase": "Running"}));
     leaving["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:59:00Z");
     assert!(shown(&leaving).contains("Terminating"));
@@ -69,6 +76,8 @@ fn services_show_where_they_are_reached() {
         ),
         "s | NodePort | 10.96.0.2 | <none> | 80:30080/TCP,53/UDP | <unknown> | a=b"
     );
+    let points = json!({"loadBalancer": {"ingress": [{"ip": "2.2.2.2"}, {"hostname": "a.b"}, {"ip": "1.1.1.1"}]}});
+    assert!(service(json!({"type": "LoadBalancer"}), points).contains("| 1.1.1.1,2.2.2.2,a.b |"));
     assert_eq!(
         service(json!({"type": "LoadBalancer"}), json!({})),
         "s | LoadBalancer | <none> | <pending> | <none> | <unknown> | <none>"

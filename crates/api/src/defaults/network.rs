@@ -66,6 +66,10 @@ fn is_external(spec: &Object) -> bool {
 }
 
 pub(crate) fn endpoint_slice(object: &mut Value) {
+    // An empty list is stored as none at all, and always shown.
+    if object["endpoints"].as_array().is_some_and(Vec::is_empty) {
+        object["endpoints"] = Value::Null;
+    }
     for port in object.as_object_mut().into_iter().flat_map(|o| items(o, "ports")) {
         fill(port, "name", "");
         fill(port, "protocol", "TCP");

@@ -27,7 +27,7 @@ fn text<'a>(object: &'a Value, field: &str) -> &'a str {
 pub(super) fn begin_generation(rule: Generation, object: &mut Value) {
     match rule {
         Generation::None => {}
-        Generation::Spec | Generation::Content => set_generation(object, 1),
+        Generation::Spec | Generation::Content | Generation::ContentAndLabels => set_generation(object, 1),
     }
 }
 
@@ -37,6 +37,9 @@ pub(super) fn count_generation(rule: Generation, new: &mut Value, old: &Value) {
         Generation::None => false,
         Generation::Spec => new.get("spec") != old.get("spec"),
         Generation::Content => content(new) != content(old),
+        Generation::ContentAndLabels => {
+            content(new) != content(old) || new["metadata"]["labels"] != old["metadata"]["labels"]
+        }
     };
     match (changed, before) {
         (true, before) => set_generation(new, before + 1),

@@ -8,7 +8,7 @@ use crate::{columns, defaults, validation, warnings};
 
 pub(super) fn rows() -> Vec<Kind> {
     vec![Kind {
-        generation: Generation::Content,
+        generation: Generation::ContentAndLabels,
         columns: columns::network::endpoint_slice(),
         hooks: Hooks {
             defaults: defaults::network::endpoint_slice,
