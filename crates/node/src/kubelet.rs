@@ -1,27 +1,56 @@
-//! What the API server asks of a node, with kubelet's paths: logs, pods, health and metrics. It changes nothing.
+//! What the API server asks of a node, with kubelet's paths: logs, streams into pods, pods, health and metrics.
 
+mod attach;
+mod channels;
+mod exec;
 mod logs;
 mod metrics;
+mod port_forward;
+mod proxy;
+mod session;
+mod target;
+mod upgrade;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{FromRef, State};
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{any, get};
+use coracle_net::Fabric;
 use k8s_openapi::List;
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::agent::Pods;
+use crate::sessions::Sessions;
+
+/// What answering takes.
+#[derive(Clone)]
+pub(crate) struct Kubelet {
+    pub(crate) pods: Arc<Pods>,
+    pub(crate) fabric: Arc<Fabric>,
+    pub(crate) sessions: Arc<Sessions>,
+}
+
+impl FromRef<Kubelet> for Arc<Pods> {
+    fn from_ref(kubelet: &Kubelet) -> Self {
+        Arc::clone(&kubelet.pods)
+    }
+}
 
 /// The node's router. Who may ask is decided before.
-pub(crate) fn router(pods: Arc<Pods>) -> Router {
+pub(crate) fn router(kubelet: Kubelet) -> Router {
     Router::new()
+        .route("/exec/{namespace}/{pod}/{container}", any(exec::serve))
+        .route("/attach/{namespace}/{pod}/{container}", any(attach::serve))
+        .route("/portForward/{namespace}/{pod}", any(port_forward::serve))
+        .route("/proxy/{target}", any(proxy::serve))
+        .route("/proxy/{target}/{*path}", any(proxy::serve))
         .route("/containerLogs/{namespace}/{pod}/{container}", get(logs::serve))
         .route("/pods", get(list))
         .route("/healthz", get(async || "ok"))
         .route("/metrics", get(metrics::serve))
-        .with_state(pods)
+        .with_state(kubelet)
 }
 
 /// The pods of this node as it sees them.

@@ -19,13 +19,21 @@
 //! and Events.
 
 mod agent;
+mod attached;
+mod builtin;
 mod config;
+mod containers;
 mod error;
+mod exec;
 mod ipam;
 mod kubelet;
 mod neighbours;
 mod node;
 mod registration;
+mod sessions;
+mod spdy;
+mod streams;
+mod terminal;
 
 pub mod environment;
 pub mod images;

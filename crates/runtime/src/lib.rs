@@ -42,6 +42,6 @@ mod trap;
 pub use container::{
     Container, ContainerSpec, Exec, Exit, Mount, NotAProcess, Output, REQUESTS_MAX, StdStream, Stdin, Usage,
 };
-pub use pipe::{Broken, PIPE_BYTES_MAX, Pipe};
 pub use module::{LoadError, Module, ModuleKind};
+pub use pipe::{Broken, PIPE_BYTES_MAX, Pipe};
 pub use runtime::{Config, Error, Runtime};

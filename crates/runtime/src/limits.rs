@@ -25,7 +25,11 @@ pub(crate) struct MemoryExceeded {
 
 impl MemoryAccount {
     pub(crate) fn new(max: Option<u64>) -> Arc<Self> {
-        Arc::new(Self { used: AtomicU64::new(0), n_instances: AtomicU64::new(0), max: AtomicU64::new(max.unwrap_or(u64::MAX)) })
+        Arc::new(Self {
+            used: AtomicU64::new(0),
+            n_instances: AtomicU64::new(0),
+            max: AtomicU64::new(max.unwrap_or(u64::MAX)),
+        })
     }
 
     /// What holds from the next growth on.

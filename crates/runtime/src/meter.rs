@@ -30,8 +30,7 @@ pub(crate) struct CpuAccount {
 
 impl CpuAccount {
     pub(crate) fn new(cores_max: Option<f64>) -> Self {
-        let account =
-            Self { used_ns: AtomicU64::new(0), share: Mutex::new(None), has_share: AtomicBool::new(false) };
+        let account = Self { used_ns: AtomicU64::new(0), share: Mutex::new(None), has_share: AtomicBool::new(false) };
         account.set_max(cores_max);
         account
     }

@@ -1,9 +1,9 @@
 //! A guest's standard streams. They never block a thread, and reach nothing of the host's own.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::future::poll_fn;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;

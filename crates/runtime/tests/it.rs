@@ -3,6 +3,7 @@
 
 mod it {
     mod commands;
+    mod exec;
     mod host;
     mod http;
     mod limits;

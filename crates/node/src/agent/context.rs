@@ -50,6 +50,7 @@ impl Context {
             let list = match planned.role {
                 Role::Init | Role::Sidecar => "initContainers",
                 Role::Main => "containers",
+                Role::Ephemeral => "ephemeralContainers",
             };
             format!("spec.{list}{{{}}}", planned.name)
         });

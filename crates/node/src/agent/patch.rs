@@ -4,7 +4,7 @@
 use k8s_openapi::api::core::v1::PodStatus;
 use serde_json::{Map, Value, json};
 
-const OWNED: [&str; 10] = [
+const OWNED: [&str; 11] = [
     "phase",
     "reason",
     "message",
@@ -14,6 +14,7 @@ const OWNED: [&str; 10] = [
     "podIP",
     "initContainerStatuses",
     "containerStatuses",
+    "ephemeralContainerStatuses",
     "resize",
 ];
 /// Lists that a strategic merge patch merges by a key.

@@ -1,5 +1,7 @@
 //! Makes one probe or HTTP hook over the pod network, and says how it went in upstream's words.
 
+mod grpc;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,9 +28,11 @@ pub(super) async fn probe(fabric: Arc<Fabric>, probe: ProbePlan, address: Option
             },
             None => Outcome::Unknown("the probe's host is not an address".to_owned()),
         },
-        ProbeTarget::Unsupported(kind) => {
-            Outcome::Unknown(format!("{kind} probes cannot be made in a wasm sandbox; use httpGet or tcpSocket"))
-        }
+        ProbeTarget::Exec(_) => Outcome::Unknown("a command is run in its container, not over the network".to_owned()),
+        ProbeTarget::Grpc { port, service } => match target(None, address, *port) {
+            Some(to) => grpc::check(&fabric, to, service, probe.timeout).await,
+            None => Outcome::Unknown("the pod has no address".to_owned()),
+        },
     }
 }
 

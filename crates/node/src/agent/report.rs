@@ -165,7 +165,8 @@ fn matters(known: &Value, wanted: &Value) -> bool {
         let ready = status["conditions"].as_array().into_iter().flatten();
         let mut ready = ready.filter(|one| one["type"] == "Ready").map(|one| one["status"].clone());
         let ready = ready.find(|status| status != "False");
-        (status["phase"].clone(), ready, states("initContainerStatuses"), states("containerStatuses"))
+        let lists = ["initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"];
+        (status["phase"].clone(), ready, lists.map(states))
     };
     let blank = |status: &Value| status["containerStatuses"].is_null();
     !blank(known) && telling(known) != telling(wanted) || blank(known) && wanted["phase"] != "Pending"

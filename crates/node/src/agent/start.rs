@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coracle_api::quantity::Quantity;
 use coracle_net::PodNetwork;
-use coracle_runtime::{ContainerSpec, Stdin};
+use coracle_runtime::{ContainerSpec, Pipe, Stdin};
 use k8s_openapi::api::core::v1 as core;
 
 use super::image::{Loaded, Refusal};
 use super::{Context, Handle, Running};
+use crate::attached::Attached;
+use crate::containers;
 use crate::environment::{self, Environment, Facts, service_variables};
 use crate::error::chain;
 use crate::logs::remove_before;
@@ -41,26 +42,27 @@ impl Start {
     pub(super) async fn run(self) -> Result<Running, Refusal> {
         let refused = |why: &str| ("CreateContainerError", why.to_owned());
         let spec = self.pod.spec.as_ref().ok_or_else(|| refused("the pod has no spec"))?;
-        let mut all = spec.init_containers.iter().flatten().chain(&spec.containers);
-        let container = all.find(|container| container.name == self.name);
-        let container = container.ok_or_else(|| refused("the pod has no such container"))?;
+        let container = containers::named(spec, &self.name);
+        let container = &container.ok_or_else(|| refused("the pod has no such container"))?;
         let environment = self.environment(spec, container).await?;
         let mounts = self.mounts(spec, container, &environment).await?;
         let dir = self.handle.log_dir(&self.name);
         self.forget_old_logs(dir.clone()).await;
         let log = self.context.logs.open(dir, self.attempt);
-        let limits = container.resources.as_ref().and_then(|resources| resources.limits.as_ref());
-        let limit =
-            |name: &str| limits.and_then(|all| all.get(name)).and_then(|limit| limit.0.parse::<Quantity>().ok());
+        let attached = Attached::new(log.output());
+        let stdin = (container.stdin == Some(true)).then(Arc::<Pipe>::default);
+        let (stdin_once, tty) = (container.stdin_once == Some(true), container.tty == Some(true));
+        let (memory_max, cpu_max) = containers::limits(container);
         let spec = ContainerSpec {
             args: environment.args,
             env: environment.variables,
             mounts,
-            stdin: if container.stdin == Some(true) { Stdin::Open } else { Stdin::Empty },
-            memory_max: limit("memory").and_then(|limit| u64::try_from(limit.value()).ok()),
-            cpu_max: limit("cpu").map(|limit| limit.as_f64()).filter(|cores| *cores > 0.0),
+            stdin: stdin.as_ref().map_or(Stdin::Empty, |pipe| Stdin::Pipe(Arc::clone(pipe))),
+            terminal: tty,
+            memory_max,
+            cpu_max,
             http_port: http_port(container),
-            ..ContainerSpec::new(format!("{}/{}", self.handle.key, self.name), self.network.clone(), log.output())
+            ..ContainerSpec::new(format!("{}/{}", self.handle.key, self.name), self.network.clone(), attached.clone())
         };
         let container = Arc::new(self.context.runtime.start(&self.loaded.module, spec));
         tokio::select! {
@@ -68,7 +70,7 @@ impl Start {
             _ = container.wait() => {}
             () = tokio::time::sleep(LISTENING_MAX) => {}
         }
-        Ok(Running { attempt: self.attempt, container, log })
+        Ok(Running { attempt: self.attempt, container, log, attached, stdin, stdin_once, tty })
     }
 
     async fn environment(&self, spec: &core::PodSpec, container: &core::Container) -> Result<Environment, Refusal> {

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use coracle_client::Key;
-use coracle_runtime::Container;
+use coracle_runtime::{Container, Pipe};
 use k8s_openapi::api::core::v1 as core;
 use parking_lot::{Mutex, RwLock};
 
+use crate::attached::Attached;
 use crate::lifecycle::State;
 use crate::logs::ContainerLog;
 
@@ -34,6 +35,12 @@ pub(crate) struct Running {
     pub(crate) attempt: u32,
     pub(crate) container: Arc<Container>,
     pub(crate) log: Arc<ContainerLog>,
+    pub(crate) attached: Arc<Attached>,
+    /// Where clients write what the container reads.
+    pub(crate) stdin: Option<Arc<Pipe>>,
+    /// The first client's end is the end of the input.
+    pub(crate) stdin_once: bool,
+    pub(crate) tty: bool,
 }
 
 impl Pods {

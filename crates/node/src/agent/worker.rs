@@ -146,6 +146,7 @@ impl Worker {
         self.report.seen(&pod);
         if changed {
             self.feed(Event::Changed { plan: Arc::new(Plan::of(&pod)), gates: gates(&pod) });
+            self.apply_limits();
         }
         if let Some(grace_s) = deletion_grace_s(&pod)
             && self.grace_told_s != Some(grace_s)

@@ -113,7 +113,8 @@ fn waiting_reason(state: &lifecycle::State, handle: &Handle, container: &str) ->
     let pod = handle.pod.lock().clone();
     let surroundings = lifecycle::Surroundings { pod: &pod, host_addresses: &[], previous: &[] };
     let status = lifecycle::status(state, surroundings, state.start_time);
-    let all = status.init_container_statuses.into_iter().chain(status.container_statuses).flatten();
+    let lists = [status.init_container_statuses, status.container_statuses, status.ephemeral_container_statuses];
+    let all = lists.into_iter().flatten().flatten();
     let mut named = all.filter(|one| one.name == container);
     let waiting = named.next().and_then(|one| one.state).and_then(|state| state.waiting);
     match waiting.and_then(|waiting| waiting.reason).as_deref() {

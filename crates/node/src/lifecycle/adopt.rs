@@ -44,7 +44,9 @@ pub fn gates(pod: &core::Pod) -> BTreeMap<String, String> {
 
 fn reported<'a>(status: &'a core::PodStatus, name: &str) -> Option<&'a core::ContainerStatus> {
     let init = status.init_container_statuses.iter().flatten();
-    init.chain(status.container_statuses.iter().flatten()).find(|reported| reported.name == name)
+    let main = status.container_statuses.iter().flatten();
+    let ephemeral = status.ephemeral_container_statuses.iter().flatten();
+    init.chain(main).chain(ephemeral).find(|reported| reported.name == name)
 }
 
 fn cell_of(reported: &core::ContainerStatus, now: Timestamp) -> Cell {
@@ -112,7 +114,7 @@ fn begin_again(state: &mut State) {
     };
     let goes_on = state.cells.iter().enumerate().any(again);
     for (planned, cell) in plan.containers.iter().zip(&mut state.cells) {
-        if planned.role != Role::Main && goes_on {
+        if matches!(planned.role, Role::Init | Role::Sidecar) && goes_on {
             cell.phase = Phase::Idle;
         }
     }

@@ -73,7 +73,7 @@ fn initialized(state: &State, phase: PodPhase) -> Verdict {
     let incomplete = named(state, |planned, cell| match planned.role {
         Role::Init => cell.exit_code() != Some(0),
         Role::Sidecar => !cell.passed,
-        Role::Main => false,
+        Role::Main | Role::Ephemeral => false,
     });
     if state.initialized || incomplete.is_empty() {
         return Verdict::holds("Initialized");
@@ -89,7 +89,8 @@ fn containers_ready(state: &State, phase: PodPhase) -> Verdict {
         PodPhase::Failed => return Verdict::fails(kind, "PodFailed", None),
         PodPhase::Pending | PodPhase::Running => {}
     }
-    let unready = named(state, |planned, cell| planned.role != Role::Init && !is_ready(planned, cell));
+    let counts = |planned: &ContainerPlan| matches!(planned.role, Role::Sidecar | Role::Main);
+    let unready = named(state, |planned, cell| counts(planned) && !is_ready(planned, cell));
     if unready.is_empty() {
         return Verdict::holds(kind);
     }
@@ -123,6 +124,7 @@ fn unmet_gate(state: &State, gate: &str) -> Option<String> {
 pub(super) fn is_ready(planned: &ContainerPlan, cell: &Cell) -> bool {
     match planned.role {
         Role::Init => cell.exit_code() == Some(0),
+        Role::Ephemeral => false,
         Role::Sidecar | Role::Main => matches!(cell.phase, Phase::Running { .. }) && cell.probes.ready(planned),
     }
 }

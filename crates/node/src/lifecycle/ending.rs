@@ -111,7 +111,7 @@ fn settle(state: &mut State, container: usize) {
 fn may_stop(state: &State, container: usize) -> bool {
     let runs = |other: usize| matches!(state.cells[other].phase, Phase::Running { .. } | Phase::Starting);
     match state.plan.containers[container].role {
-        Role::Init | Role::Main => true,
+        Role::Init | Role::Main | Role::Ephemeral => true,
         Role::Sidecar => !(container + 1..state.cells.len()).any(runs),
     }
 }
@@ -133,7 +133,7 @@ pub(super) fn stop_container(
     let stage = match hook {
         None => StopStage::Terminating,
         Some(Hook::Sleep(time)) => StopStage::Hook { until: Some(now + time) },
-        Some(hook @ Hook::HttpGet(_)) => {
+        Some(hook @ (Hook::HttpGet(_) | Hook::Exec(_))) => {
             actions.push(Action::RunHook { container, attempt, kind: HookKind::PreStop, hook });
             StopStage::Hook { until: None }
         }

@@ -32,7 +32,7 @@ pub fn phase(state: &State) -> PodPhase {
     }
     let waits = |cell: &Cell| !matches!(cell.phase, Phase::Running { .. }) && cell.last.is_none();
     let init_is_over = state.initialized || !state.plan.has_init();
-    let someone_waits = of_role(state, |role| role != Role::Init).any(waits);
+    let someone_waits = of_role(state, |role| matches!(role, Role::Sidecar | Role::Main)).any(waits);
     if init_is_over && !someone_waits { PodPhase::Running } else { PodPhase::Pending }
 }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use crate::containers::of_ephemeral;
+
 const GRACE_DEFAULT_S: i64 = 30;
 
 /// A pod's spec as the machine sees it.
@@ -14,7 +16,8 @@ pub struct Plan {
     pub name: String,
     pub uid: String,
     pub restart_policy: RestartPolicy,
-    /// Init containers and sidecars in their order, then the main containers.
+    /// Init containers and sidecars in their order, then the main containers, then those for debugging: those alone may
+    /// be added later.
     pub containers: Vec<ContainerPlan>,
     pub grace: Duration,
     pub active_deadline: Option<Duration>,
@@ -44,6 +47,8 @@ pub enum Role {
     /// An init container that is restarted always, and ends after the main containers.
     Sidecar,
     Main,
+    /// Added for debugging: runs once, and neither the pod's phase nor its readiness minds it.
+    Ephemeral,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +77,8 @@ pub enum HookKind {
 pub enum Hook {
     Sleep(Duration),
     HttpGet(HttpGet),
+    /// A command in the container.
+    Exec(Vec<String>),
     /// A hook that sandboxes cannot run, by its name in the API.
     Unsupported(&'static str),
 }
@@ -114,8 +121,13 @@ pub enum ProbeTarget {
         host: Option<String>,
         port: u16,
     },
-    /// A kind of probe that sandboxes cannot answer yet, by its name in the API.
-    Unsupported(&'static str),
+    /// A command in the container.
+    Exec(Vec<String>),
+    /// gRPC's own health check, of a service or of the whole server.
+    Grpc {
+        port: u16,
+        service: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -141,12 +153,14 @@ impl Plan {
             ContainerPlan::of(container, if sidecar { Role::Sidecar } else { Role::Init })
         });
         let main = spec.containers.iter().map(|container| ContainerPlan::of(container, Role::Main));
+        let ephemeral = spec.ephemeral_containers.iter().flatten();
+        let ephemeral = ephemeral.map(|container| ContainerPlan::of(&of_ephemeral(container), Role::Ephemeral));
         Self {
             namespace: pod.metadata.namespace.clone().unwrap_or_default(),
             name: pod.metadata.name.clone().unwrap_or_default(),
             uid: pod.metadata.uid.clone().unwrap_or_default(),
             restart_policy,
-            containers: init.chain(main).collect(),
+            containers: init.chain(main).chain(ephemeral).collect(),
             grace: seconds(spec.termination_grace_period_seconds.unwrap_or(GRACE_DEFAULT_S)),
             active_deadline: spec.active_deadline_seconds.map(seconds),
             readiness_gates: spec.readiness_gates.iter().flatten().map(|gate| gate.condition_type.clone()).collect(),
@@ -159,14 +173,14 @@ impl Plan {
     }
 
     pub fn has_init(&self) -> bool {
-        self.containers.iter().any(|container| container.role != Role::Main)
+        self.containers.iter().any(|container| matches!(container.role, Role::Init | Role::Sidecar))
     }
 }
 
 impl ContainerPlan {
     fn of(container: &core::Container, role: Role) -> Self {
         let probe = |probe: &Option<core::Probe>| match role {
-            Role::Init => None,
+            Role::Init | Role::Ephemeral => None,
             Role::Sidecar | Role::Main => probe.as_ref().map(|probe| ProbePlan::of(probe, container)),
         };
         let hook = |pick: fn(&core::Lifecycle) -> &Option<core::LifecycleHandler>| {
@@ -208,7 +222,10 @@ impl Hook {
         if let Some(get) = &handler.http_get {
             return Self::HttpGet(HttpGet::of(get, container));
         }
-        Self::Unsupported(if handler.exec.is_some() { "exec" } else { "tcpSocket" })
+        match &handler.exec {
+            Some(exec) => Self::Exec(exec.command.clone().unwrap_or_default()),
+            None => Self::Unsupported("tcpSocket"),
+        }
     }
 }
 
@@ -218,8 +235,11 @@ impl ProbePlan {
             ProbeTarget::HttpGet(HttpGet::of(get, container))
         } else if let Some(tcp) = &probe.tcp_socket {
             ProbeTarget::TcpSocket { host: tcp.host.clone(), port: port(&tcp.port, container) }
+        } else if let Some(exec) = &probe.exec {
+            ProbeTarget::Exec(exec.command.clone().unwrap_or_default())
         } else {
-            ProbeTarget::Unsupported(if probe.exec.is_some() { "exec" } else { "grpc" })
+            let grpc = probe.grpc.clone().unwrap_or_default();
+            ProbeTarget::Grpc { port: u16::try_from(grpc.port).unwrap_or(0), service: grpc.service.unwrap_or_default() }
         };
         Self {
             target,

@@ -55,7 +55,7 @@ pub(super) fn restarts(plan: &Plan, container: usize, cell: &Cell) -> bool {
         (Role::Init, RestartPolicy::Always | RestartPolicy::OnFailure) | (Role::Main, RestartPolicy::OnFailure) => {
             failed
         }
-        (Role::Init | Role::Main, RestartPolicy::Never) => false,
+        (Role::Init | Role::Main, RestartPolicy::Never) | (Role::Ephemeral, _) => false,
     }
 }
 

@@ -29,7 +29,7 @@ pub fn status(state: &State, surroundings: Surroundings<'_>, now: Timestamp) -> 
         Sandbox::Absent | Sandbox::Preparing { .. } | Sandbox::Failed { .. } => &[],
     };
     let (reason, message) = cause(state);
-    let init = statuses(state, surroundings.pod, |role| role != Role::Main);
+    let init = statuses(state, surroundings.pod, |role| matches!(role, Role::Init | Role::Sidecar));
     core::PodStatus {
         phase: Some(phase.as_str().to_owned()),
         reason,
@@ -43,6 +43,7 @@ pub fn status(state: &State, surroundings: Surroundings<'_>, now: Timestamp) -> 
         pod_ips: some(addresses.iter().map(|ip| core::PodIP { ip: ip.to_string() }).collect()),
         init_container_statuses: some(init),
         container_statuses: some(statuses(state, surroundings.pod, |role| role == Role::Main)),
+        ephemeral_container_statuses: some(statuses(state, surroundings.pod, |role| role == Role::Ephemeral)),
         ..core::PodStatus::default()
     }
 }

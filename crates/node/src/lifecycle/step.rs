@@ -27,7 +27,9 @@ fn take_in(state: &mut State, event: Event, now: Timestamp, actions: &mut Vec<Ac
         Event::Tick => {}
         Event::Changed { plan, gates } => {
             state.gates = gates;
-            if plan.containers.len() == state.cells.len() {
+            // Containers are never taken away, and only those for debugging are added: at the end.
+            if plan.containers.len() >= state.cells.len() {
+                state.cells.resize_with(plan.containers.len(), Cell::new);
                 state.plan = plan;
             }
         }
@@ -132,7 +134,7 @@ fn started(state: &mut State, container: usize, id: String, now: Timestamp, acti
     actions.push(Notice::normal("Started", format!("Started container {}", plan.name), container));
     match &plan.post_start {
         None | Some(Hook::Sleep(_)) => {}
-        Some(hook @ Hook::HttpGet(_)) => {
+        Some(hook @ (Hook::HttpGet(_) | Hook::Exec(_))) => {
             let kind = HookKind::PostStart;
             actions.push(Action::RunHook { container, attempt: cell.attempt, kind, hook: hook.clone() });
         }
@@ -230,6 +232,8 @@ fn advance_all(state: &mut State, now: Timestamp, actions: &mut Vec<Action>) {
             Role::Init => !state.initialized && !turn_is_over,
             Role::Sidecar => state.initialized || !turn_is_over,
             Role::Main => state.initialized || !turn_is_over,
+            // They are there to look at what keeps the others from starting, too.
+            Role::Ephemeral => true,
         };
         if !runs_now {
             continue;
@@ -244,7 +248,7 @@ fn advance_all(state: &mut State, now: Timestamp, actions: &mut Vec<Action>) {
         turn_is_over |= match planned.role {
             Role::Init => cell.exit_code() != Some(0),
             Role::Sidecar => !cell.passed,
-            Role::Main => false,
+            Role::Main | Role::Ephemeral => false,
         };
     }
 }

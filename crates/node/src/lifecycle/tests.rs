@@ -132,3 +132,21 @@ fn a_changed_image_restarts_the_container() {
     assert_eq!(rig.exit("a", 0), ["pull a"]);
     assert_eq!(rig.pulled("a"), ["start a#1"]);
 }
+
+#[test]
+fn a_container_for_debugging_runs_once_and_nobody_minds() {
+    let mut rig = Rig::new(pod(r#"{"containers":[{"name":"a","image":"x:1"}]}"#));
+    rig.bring_up();
+    let debugged = pod(
+        r#"{"containers":[{"name":"a","image":"x:1"}],"ephemeralContainers":[{"name":"d","image":"y:1","targetContainerName":"a"}]}"#,
+    );
+    assert_eq!(rig.change(debugged), ["pull d"]);
+    assert_eq!((rig.phase().as_str(), rig.condition("Ready").as_str()), ("Running", "True"));
+    rig.run("d");
+    let debugger = |rig: &Rig| rig.status().ephemeral_container_statuses.unwrap()[0].state.clone().unwrap();
+    assert!(debugger(&rig).running.is_some());
+    assert_eq!(rig.exit("d", 1), [""; 0]);
+    assert_eq!(debugger(&rig).terminated.unwrap().exit_code, 1);
+    assert_eq!((rig.phase().as_str(), rig.condition("Ready").as_str()), ("Running", "True"));
+    assert_eq!(rig.tick(), [""; 0]);
+}

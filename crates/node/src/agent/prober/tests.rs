@@ -92,9 +92,37 @@ async fn a_server_that_says_nothing_is_a_timeout() {
     assert!(message.contains("context deadline exceeded"), "{message}");
 }
 
+/// Probes a pod whose gRPC server gives its health as `body`, and ends with `grpc_status`.
+async fn grpc_probed(body: &'static [u8], grpc_status: &'static str) -> Outcome {
+    let (fabric, network, ip) = pod();
+    let listener = network.listen(SocketAddr::new(ip, PORT), 8).unwrap();
+    let answer = move |request: http::Request<hyper::body::Incoming>| async move {
+        assert_eq!(request.uri().path(), "/grpc.health.v1.Health/Check");
+        let asked = http_body_util::BodyExt::collect(request.into_body()).await.unwrap().to_bytes();
+        assert_eq!(asked, b"\0\0\0\0\x05\x0a\x03abc"[..]);
+        let trailers = http::HeaderMap::from_iter([("grpc-status".parse().unwrap(), grpc_status.parse().unwrap())]);
+        let body = http_body_util::Full::new(Bytes::from_static(body));
+        let body = http_body_util::BodyExt::with_trailers(body, async { Some(Ok(trailers)) });
+        Ok::<_, std::convert::Infallible>(http::Response::new(body))
+    };
+    let serve = async {
+        let stream = TokioIo::new(listener.accept().await.unwrap());
+        let service = hyper::service::service_fn(answer);
+        let executor = hyper_util::rt::TokioExecutor::new();
+        let _ = hyper::server::conn::http2::Builder::new(executor).serve_connection(stream, service).await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        outcome = probe(fabric, plan(ProbeTarget::Grpc { port: PORT, service: "abc".into() }), Some(ip)) => outcome,
+        () = serve => unreachable!("it serves for ever"),
+    }
+}
+
 #[tokio::test]
-async fn what_a_sandbox_cannot_answer_counts_for_nothing() {
-    let (fabric, _network, ip) = pod();
-    let outcome = probe(fabric, plan(ProbeTarget::Unsupported("exec")), Some(ip)).await;
-    assert!(matches!(outcome, Outcome::Unknown(message) if message.starts_with("exec probes cannot be made")));
+async fn a_grpc_server_says_of_itself_whether_it_serves() {
+    assert_eq!(grpc_probed(b"\0\0\0\0\x02\x08\x01", "0").await, Outcome::Success);
+    let not_serving = Outcome::Failure("service unhealthy (responded with \"NOT_SERVING\")".into());
+    assert_eq!(grpc_probed(b"\0\0\0\0\x02\x08\x02", "0").await, not_serving);
+    let Outcome::Failure(unknown) = grpc_probed(b"", "12").await else { panic!("it has no such service") };
+    assert!(unknown.contains("does not implement the grpc health protocol"), "{unknown}");
 }

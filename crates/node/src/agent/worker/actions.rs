@@ -8,8 +8,11 @@ use tokio::time::Instant;
 
 use super::{Effect, Worker};
 use crate::agent::sandbox::{self, Failure};
-use crate::agent::{Running, ended, image, prober, start::Start};
-use crate::lifecycle::{Action, Event, Hook, HookKind, Notice, Outcome, Plan, ProbeKind, Severity};
+use crate::agent::{Running, command, ended, image, prober, start::Start};
+use crate::containers;
+use crate::lifecycle::{
+    Action, Event, Hook, HookKind, Notice, Outcome, Plan, ProbeKind, ProbePlan, ProbeTarget, Severity,
+};
 use crate::volumes;
 
 /// How often ConfigMaps, Secrets and fields in volumes are looked at again.
@@ -158,8 +161,10 @@ impl Worker {
 
     fn run_hook(&mut self, container: usize, attempt: u32, kind: HookKind, hook: Hook) {
         let (fabric, address) = (self.context.fabric.clone(), self.addresses().first().copied());
+        let running = self.running(container);
         self.begin(async move {
             let outcome = match hook {
+                Hook::Exec(command) => command::hook(running, command).await,
                 Hook::HttpGet(get) => prober::hook(fabric, get, address, HOOK_MAX).await,
                 Hook::Sleep(time) => {
                     tokio::time::sleep(time).await;
@@ -174,13 +179,34 @@ impl Worker {
     fn probe(&mut self, container: usize, attempt: u32, kind: ProbeKind) {
         let probe = self.plan().containers[container].probe(kind).cloned();
         let (fabric, address) = (self.context.fabric.clone(), self.addresses().first().copied());
+        let running = self.running(container);
         self.begin(async move {
             let outcome = match probe {
+                Some(ProbePlan { target: ProbeTarget::Exec(command), timeout, .. }) => {
+                    command::probe(running, command, timeout).await
+                }
                 Some(probe) => prober::probe(fabric, probe, address).await,
                 None => Outcome::Unknown("the probe is gone from the spec".to_owned()),
             };
             Effect::Event(Event::Probed { container, attempt, kind, outcome })
         });
+    }
+
+    fn running(&self, container: usize) -> Option<Running> {
+        self.handle.running.lock().get(&container).cloned()
+    }
+
+    /// Gives the containers that run the limits that the spec has now.
+    pub(super) fn apply_limits(&self) {
+        let Some(spec) = &self.pod.spec else { return };
+        let plan = self.plan();
+        for (container, running) in self.handle.running.lock().iter() {
+            let name = plan.containers.get(*container).map(|planned| planned.name.as_str()).unwrap_or_default();
+            if let Some(container) = containers::named(spec, name) {
+                let (memory_max, cpu_max) = containers::limits(&container);
+                running.container.set_limits(memory_max, cpu_max);
+            }
+        }
     }
 
     /// Gives back the pod's address and its volumes.

@@ -68,9 +68,11 @@ fn a_failed_hook_is_told_and_the_end_goes_on() {
 }
 
 #[test]
-fn an_exec_hook_is_refused_in_words() {
+fn a_command_is_run_before_the_end() {
     let mut rig = rig(r#"{"containers":[{"name":"a","lifecycle":{"preStop":{"exec":{"command":["x"]}}}}]}"#);
-    assert_eq!(rig.delete(10), ["Killing", "FailedPreStopHook", "terminate a"]);
+    assert_eq!(rig.delete(10), ["Killing", "hook a"]);
+    let ended = Event::HookEnded { container: 0, attempt: 0, kind: HookKind::PreStop, outcome: Ok(()) };
+    assert_eq!(rig.event(ended), ["terminate a"]);
 }
 
 #[test]
