@@ -5,6 +5,7 @@ mod controller;
 mod durability;
 mod helm;
 mod kubectl;
+mod kubectl_forms;
 mod kubectl_workloads;
 mod oracle;
 mod python;

@@ -14,6 +14,9 @@ const MISSING_KIND: &str = "missing-kind";
 /// What the list is written with where nobody has given a reason yet.
 const UNEXPLAINED: &str = "unexplained";
 
+/// Ends a reason that holds sometimes: whether the step differs depends on when it comes.
+const SOMETIMES: char = '?';
+
 type Key = (String, usize);
 
 /// Reasons by scenario and step.
@@ -70,7 +73,8 @@ impl Differences {
             let reason = known.map_or(if outcome.beside_missing { MISSING_KIND } else { UNEXPLAINED }, String::as_str);
             self.0.insert(key(outcome), reason.to_owned());
         }
-        self.0.extend(old.into_iter().filter(|((scenario, _), _)| !scenario.starts_with(only)));
+        let stays = |scenario: &str, reason: &str| !scenario.starts_with(only) || reason.ends_with(SOMETIMES);
+        self.0.extend(old.into_iter().filter(|((scenario, _), reason)| stays(scenario, reason)));
         let lines = self.0.iter().map(|((scenario, step), reason)| format!("{scenario}\t{step}\t{reason}\n"));
         fs::write(file(), lines.collect::<String>()).context("write the list of differences")
     }
@@ -98,7 +102,7 @@ fn stale_because(outcome: Option<&Outcome>, reason: &str) -> Option<&'static str
     match outcome {
         None => Some("no such step is compared"),
         Some(outcome) if !outcome.ours => Some("the server does not serve its kind, which needs no line"),
-        Some(outcome) if outcome.alike() => Some("the step is alike"),
+        Some(outcome) if outcome.alike() => (!reason.ends_with(SOMETIMES)).then_some("the step is alike"),
         Some(outcome) if reason == MISSING_KIND && !outcome.beside_missing => Some("every kind of it is served"),
         Some(_) => None,
     }

@@ -26,7 +26,14 @@ fn a_chart_is_installed_upgraded_rolled_back_and_uninstalled() {
     says(&cluster, &["rollback", "shop", "1", "--wait", "--timeout=60s"], &["Rollback was a success!"]);
     assert_eq!(image_and_color(&cluster), "hello-http:v1 red");
 
-    says(&cluster, &["list"], &["shop", "3", "deployed", "shop-0.1.0"]);
+    let broken = ["upgrade", "shop", chart, "--set=tag=none", "--rollback-on-failure", "--timeout=8s"];
+    says(&cluster, &broken, &["exit status: 1", "has been rolled back due to rollback-on-failure being set"]);
+    assert_eq!(image_and_color(&cluster), "hello-http:v1 red");
+    says(&cluster, &["status", "shop"], &["STATUS: deployed", "REVISION: 5"]);
+    says(&cluster, &["history", "shop"], &["failed", "Rollback to 3"]);
+    says(&cluster, &["get", "values", "shop", "--revision=2"], &["color: blue", "tag: v2"]);
+
+    says(&cluster, &["list"], &["shop", "5", "deployed", "shop-0.1.0"]);
     says(&cluster, &["history", "shop"], &["superseded", "Install complete", "Upgrade complete", "Rollback to 1"]);
     says(&cluster, &["get", "manifest", "shop"], &["kind: Deployment", "kind: ServiceAccount"]);
     says(&cluster, &["uninstall", "shop", "--wait", "--timeout=60s"], &["release \"shop\" uninstalled"]);
