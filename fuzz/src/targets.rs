@@ -41,6 +41,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "continue", run: requests::continuation, growth_max: 200, always_max: FEW },
     Target { name: "image", run: images::image, growth_max: 400, always_max: FEW },
     #[cfg(feature = "node")]
+    Target { name: "spdy", run: coracle_node::fuzzing::spdy, growth_max: 200, always_max: FEW },
+    #[cfg(feature = "node")]
     Target { name: "log", run: node::log, growth_max: 50, always_max: FEW },
 ];
 

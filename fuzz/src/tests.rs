@@ -82,4 +82,5 @@ targets! {
     continue_tokens_of_any_sort: "continue",
     images_of_any_sort: "image",
     logs_of_any_sort: "log",
+    sessions_of_spdy: "spdy",
 }

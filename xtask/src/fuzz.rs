@@ -14,7 +14,7 @@ const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-leve
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 const SECONDS: &str = "60";
 /// Targets that need the crate `node`, which brings the wasm compiler.
-const OF_NODES: &[&str] = &["log"];
+const OF_NODES: &[&str] = &["log", "spdy"];
 
 pub(crate) fn fuzz(args: &[String]) -> Result<()> {
     let (targets, seconds) = match args {

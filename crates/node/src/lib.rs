@@ -25,11 +25,15 @@ mod config;
 mod containers;
 mod error;
 mod exec;
+#[doc(hidden)]
+pub mod fuzzing;
 mod ipam;
 mod kubelet;
+pub mod membership;
 mod neighbours;
 mod node;
 mod registration;
+mod road;
 mod sessions;
 mod spdy;
 mod streams;
@@ -37,6 +41,7 @@ mod terminal;
 
 pub mod environment;
 pub mod images;
+pub mod joining;
 pub mod lifecycle;
 pub mod logs;
 pub mod objects;
@@ -48,3 +53,4 @@ pub use images::Images;
 pub use neighbours::Neighbours;
 pub use node::Node;
 pub use registration::join;
+pub use road::{Roads, serve};
