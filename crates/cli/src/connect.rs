@@ -27,14 +27,24 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) async fn open(&self) -> anyhow::Result<Server> {
-        let kubeconfig = self.read()?;
-        let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await;
-        let config = config.context("use the kubeconfig")?;
+        let config = self.config().await?;
         let url = config.cluster_url.to_string();
         let client = kube::Client::try_from(config).context("make a client from the kubeconfig")?;
         let namespace = self.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
         Ok(Server { client, url, namespace })
+    }
+
+    /// The hash of the public key of the authority that the kubeconfig trusts.
+    pub(crate) async fn ca_hash(&self) -> anyhow::Result<[u8; 32]> {
+        let roots = self.config().await?.root_cert.unwrap_or_default();
+        let root = roots.first().context("the kubeconfig names no certificate authority")?;
+        Ok(coracle_pki::key_hash(&root.as_slice().into())?)
+    }
+
+    async fn config(&self) -> anyhow::Result<kube::Config> {
+        let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
+        let config = kube::Config::from_custom_kubeconfig(self.read()?, &options).await;
+        config.context("use the kubeconfig")
     }
 
     fn read(&self) -> anyhow::Result<Kubeconfig> {

@@ -17,6 +17,7 @@ mod discovery;
 mod get;
 mod logs;
 mod manifests;
+mod net;
 mod output;
 mod push;
 mod rollout;
@@ -24,6 +25,7 @@ mod scale;
 mod server;
 mod table;
 mod targets;
+mod token;
 mod watch;
 
 /// What the command line can ask of a cluster.
@@ -45,6 +47,10 @@ pub enum Command {
     Rollout(rollout::Rollout),
     /// Upload a .wasm file into the cluster's image registry
     Push(push::Push),
+    /// Show the links between nodes: direct or relayed, round trip, loss, bytes
+    Net(net::Net),
+    /// Make, list and revoke the tokens by which machines join as nodes
+    Token(token::Token),
     /// List the resource types that the server knows
     ApiResources(api_resources::ApiResources),
 }
@@ -60,6 +66,8 @@ pub async fn run(command: Command, out: &mut (dyn Write + Send)) -> anyhow::Resu
         Command::Scale(scale) => scale.run(out).await,
         Command::Rollout(rollout) => rollout.run(out).await,
         Command::Push(push) => push.run(out).await,
+        Command::Net(net) => net.run(out).await,
+        Command::Token(token) => token.run(out).await,
         Command::ApiResources(api_resources) => api_resources.run(out).await,
     }
 }

@@ -90,6 +90,10 @@ impl Server {
         self.json(Method::GET, uri, accept, None).await.map(|(_, value)| value)
     }
 
+    pub(crate) async fn post(&self, uri: &str, object: &Value) -> anyhow::Result<Value> {
+        self.json(Method::POST, uri, JSON, Some((JSON, object))).await.map(|(_, value)| value)
+    }
+
     pub(crate) async fn patch(
         &self,
         uri: &str,

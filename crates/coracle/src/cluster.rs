@@ -1,6 +1,7 @@
 //! A cluster in the foreground: the control plane first, then the nodes; and at the end the other way round.
 
 use anyhow::{Context, Result};
+use coracle_api::identity::User;
 use coracle_stdx::{CancellationToken, Scope};
 
 use crate::control_plane::ControlPlane;
@@ -13,10 +14,16 @@ pub(crate) async fn up(settings: Cluster, token: CancellationToken) -> Result<()
     let mut steps = Steps::start();
     // The API serves until everything that uses it has ended.
     let mut serving = Scope::child_of(&CancellationToken::new());
-    let control_plane = ControlPlane::start(&settings, &mut serving, &mut steps).await?;
+    let mut control_plane = ControlPlane::start(&settings, &mut serving, &mut steps).await?;
     let mut working = Scope::child_of(&token);
     control_plane.start_loops(&settings, &mut working);
-    nodes::start(&settings, &control_plane, &mut working, &mut steps).await?;
+    control_plane.start_roads(&mut working);
+    let layout = settings.layout();
+    layout.publish(control_plane.client(User::admin())).await?;
+    match settings.n_nodes {
+        0 => control_plane.follow_nodes(&mut working),
+        _ => nodes::start(&settings, &control_plane, &mut working, &mut steps).await?,
+    }
     let kubeconfig = control_plane.write_kubeconfig(&settings.data_dir)?;
     steps.ready(&kubeconfig);
     let result = run(working, &mut serving).await;

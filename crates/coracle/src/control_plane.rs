@@ -10,7 +10,10 @@ use axum::body::Body;
 use coracle_api::identity::User;
 use coracle_apiserver::ApiServer;
 use coracle_controllers::{Controllers, NodeTimings};
-use coracle_pki::Pki;
+use coracle_net::mesh::{Bound, Driver, Mesh};
+use coracle_node::membership::{CONTROL_PLANE, CONTROL_PLANE_SUBJECT, mesh_config};
+use coracle_node::{Neighbours, Roads};
+use coracle_pki::{Pki, Renewable};
 use coracle_scheduler::Scheduler;
 use coracle_stdx::Scope;
 use coracle_store::Store;
@@ -23,6 +26,8 @@ use tower::service_fn;
 use crate::settings::Cluster;
 use crate::steps::Steps;
 
+/// Ports that are tried when the kernel chooses one.
+const PORTS_TRIED_MAX: usize = 16;
 const ADMIN: &str = "kubernetes-admin";
 
 /// A running API server, and how to reach it.
@@ -30,6 +35,8 @@ pub(crate) struct ControlPlane {
     pub(crate) api: ApiServer,
     pki: Pki,
     address: SocketAddr,
+    mesh: Mesh,
+    driver: Option<Driver>,
 }
 
 impl ControlPlane {
@@ -44,9 +51,7 @@ impl ControlPlane {
         let (pki, store) = open(&data_dir).await?;
         steps.done(format_args!("store open in {}", data_dir.display()));
         let registry = open_registry(data_dir.join("registry")).await?;
-        let listener = TcpListener::bind(settings.common.listen)
-            .await
-            .with_context(|| format!("listen on {}; is another cluster running?", settings.common.listen))?;
+        let (listener, bound) = listen(settings.common.listen, &pki).await?;
         let address = listener.local_addr().context("read the API's address")?;
         let config = api_config(settings, address)?;
         let api = ApiServer::new(config, store, pki.clone(), Some(registry), serving.token().clone()).await?;
@@ -55,7 +60,7 @@ impl ControlPlane {
             |token| async move { Ok(api.serve(listener, token).await?) }
         });
         steps.done(format_args!("API and registry on https://{address}"));
-        Ok(Self { api, pki, address })
+        Ok(Self { api, pki, address, mesh: bound.mesh, driver: Some(bound.driver) })
     }
 
     /// Starts what turns objects into other objects.
@@ -79,6 +84,39 @@ impl ControlPlane {
         scope.spawn(|token| async move { Ok(scheduler.run(token).await?) });
     }
 
+    /// Starts the links to nodes of other machines, and the roads over them.
+    pub(crate) fn start_roads(&mut self, scope: &mut Scope<anyhow::Error>) {
+        let roads = Roads::new(self.mesh.clone(), scope.token());
+        self.api.kubelets().reach_others(move |node| roads.to(node));
+        if let Some(driver) = self.driver.take() {
+            scope.spawn(|token| async move {
+                driver.run(token).await;
+                Ok(())
+            });
+        }
+    }
+
+    /// Learns where nodes are, when no node of this process does.
+    pub(crate) fn follow_nodes(&self, scope: &mut Scope<anyhow::Error>) {
+        let mut neighbours = Neighbours::new(self.client(User::new("system:kube-proxy", &[])));
+        neighbours.add_mesh(&self.mesh);
+        scope.spawn(|token| async move {
+            neighbours.run(token).await;
+            Ok(())
+        });
+    }
+
+    /// The control plane among the nodes.
+    pub(crate) fn mesh(&self) -> &Mesh {
+        &self.mesh
+    }
+
+    /// The authority's certificate, and a fresh one by which a node of this process is known to others.
+    pub(crate) fn node_identity(&self, name: &str) -> Result<(String, Renewable)> {
+        let identity = self.pki.issue_client(&format!("system:node:{name}"), Some("system:nodes"))?;
+        Ok((self.pki.ca_pem().to_owned(), Renewable::new(&identity)?))
+    }
+
     /// A client with an identity of its own.
     pub(crate) fn client(&self, user: User) -> Client {
         coracle_client::in_process(self.api.service(), user)
@@ -99,7 +137,25 @@ impl ControlPlane {
     }
 }
 
-fn make_private_dir(dir: &Path) -> Result<()> {
+/// The API's TCP port, and for nodes the UDP port of the same number.
+async fn listen(address: SocketAddr, pki: &Pki) -> Result<(TcpListener, Bound)> {
+    let (user, group) = CONTROL_PLANE_SUBJECT;
+    let own = Renewable::new(&pki.issue_client(user, Some(group))?)?;
+    let mut n_attempts = 0;
+    loop {
+        let listener = TcpListener::bind(address).await;
+        let listener = listener.with_context(|| format!("listen on {address}; is another cluster running?"))?;
+        let both = listener.local_addr().context("read the API's address")?;
+        match Mesh::bind(mesh_config(CONTROL_PLANE, both, pki.ca_pem(), &own)?) {
+            Ok(bound) => return Ok((listener, bound)),
+            // A port chosen by the kernel may be in use over UDP.
+            Err(_) if address.port() == 0 && n_attempts < PORTS_TRIED_MAX => n_attempts += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+pub(crate) fn make_private_dir(dir: &Path) -> Result<()> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
     made.with_context(|| format!("create the data directory {}", dir.display()))
 }

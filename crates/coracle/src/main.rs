@@ -1,7 +1,10 @@
 //! A whole WebAssembly cluster in one binary: reads settings, composes roles, drains. It decides nothing else.
 
+mod agent;
 mod cluster;
 mod control_plane;
+mod layout;
+mod machine;
 mod node_names;
 mod nodes;
 mod settings;
@@ -22,7 +25,7 @@ const POLLS_BEFORE_IO: u32 = 11;
 fn main() -> ExitCode {
     let settings = Settings::parse();
     // A server's log is its only voice; elsewhere somebody looks at what is printed.
-    start_logging(if matches!(settings.command, Command::Server(_)) { "info" } else { "warn" });
+    start_logging(if matches!(settings.command, Command::Server(_) | Command::Agent(_)) { "info" } else { "warn" });
     rustls::crypto::ring::default_provider().install_default().expect("nothing has chosen a provider before main");
     match run(settings.command) {
         Ok(()) => ExitCode::SUCCESS,
@@ -42,6 +45,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Server(server) => {
                 signals::drain_on_signal(&token, cluster::up(server.into(), token.clone())).await
             }
+            Command::Agent(agent) => signals::drain_on_signal(&token, agent::run(agent, token.clone())).await,
             Command::Client(command) => coracle_cli::run(command, &mut std::io::stdout()).await,
         }
     });

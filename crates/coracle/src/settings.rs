@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use coracle_pki::JoinToken;
 use ipnet::IpNet;
+
+use crate::layout::Layout;
 
 /// Kubernetes for WebAssembly, in one binary.
 #[derive(Debug, Parser)]
@@ -21,6 +24,8 @@ pub(crate) enum Command {
     Up(Up),
     /// Run the control plane alone
     Server(Server),
+    /// Run a node of a cluster elsewhere
+    Agent(Agent),
     #[command(flatten)]
     Client(coracle_cli::Command),
 }
@@ -34,12 +39,45 @@ pub(crate) struct Up {
     common: Common,
     #[command(flatten)]
     node: Node,
+    /// The address by which nodes of other machines reach these [default: the address of --listen]
+    #[arg(long)]
+    address: Option<IpAddr>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Server {
     #[command(flatten)]
     common: Common,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Agent {
+    /// The API server's URL; needed for the first start
+    #[arg(long)]
+    pub(crate) server: Option<String>,
+    /// What `coracle token create` printed; needed for the first start
+    #[arg(long, env = "CORACLE_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<JoinToken>,
+    /// The node's name [default: the host's]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Where everything durable lives [default: $XDG_DATA_HOME/coracle]
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// Where other nodes reach this one (UDP); port 0 chooses one
+    #[arg(long, default_value = "0.0.0.0:0")]
+    pub(crate) listen: SocketAddr,
+    /// An address by which other nodes reach this one [default: the one from which the server is reached]
+    #[arg(long)]
+    pub(crate) address: Vec<IpAddr>,
+    #[command(flatten)]
+    pub(crate) node: Node,
+}
+
+impl Agent {
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.data_dir.clone().unwrap_or_else(default_data_dir)
+    }
 }
 
 #[derive(Clone, Debug, Args)]
@@ -67,7 +105,7 @@ pub(crate) struct Common {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Node {
     /// How many pods a node may run
-    #[arg(long, default_value_t = 110)]
+    #[arg(long, default_value_t = MAX_PODS)]
     pub(crate) max_pods: u32,
     /// Where node ports listen [default: the address of --listen]
     #[arg(long)]
@@ -82,14 +120,25 @@ pub(crate) struct Cluster {
     pub(crate) n_nodes: u16,
     pub(crate) max_pods: u32,
     pub(crate) node_port_address: IpAddr,
+    pub(crate) node_address: Option<IpAddr>,
 }
 
+/// How many pods a node may run, unless said otherwise.
+const MAX_PODS: u32 = 110;
 /// The part of an IPv4 pod network that a node gets when its pods fit.
 const NODE_PREFIX_LEN: u8 = 24;
 /// Addresses of a node's network that no pod gets: the network, the node's own, and the broadcast address.
 const ADDRESSES_RESERVED: u32 = 3;
 
 impl Cluster {
+    pub(crate) fn layout(&self) -> Layout {
+        Layout {
+            pod_cidr: self.common.pod_cidr,
+            service_cidr: self.common.service_cidr,
+            cluster_domain: self.common.cluster_domain.clone(),
+        }
+    }
+
     /// The prefix length of a node's network: 24 for IPv4, or shorter where that has no room for `--max-pods`.
     pub(crate) fn node_prefix_len(&self) -> u8 {
         let wanted = (self.max_pods + ADDRESSES_RESERVED).next_power_of_two().trailing_zeros() as u8;
@@ -103,7 +152,13 @@ impl Cluster {
 impl From<Up> for Cluster {
     fn from(up: Up) -> Self {
         let node_port_address = up.node.node_port_address.unwrap_or(up.common.listen.ip());
-        Self { n_nodes: up.nodes, max_pods: up.node.max_pods, node_port_address, ..control_plane(up.common) }
+        Self {
+            n_nodes: up.nodes,
+            max_pods: up.node.max_pods,
+            node_port_address,
+            node_address: up.address,
+            ..control_plane(up.common)
+        }
     }
 }
 
@@ -115,7 +170,14 @@ impl From<Server> for Cluster {
 
 fn control_plane(common: Common) -> Cluster {
     let data_dir = common.data_dir.clone().unwrap_or_else(default_data_dir);
-    Cluster { data_dir, n_nodes: 0, max_pods: 0, node_port_address: common.listen.ip(), common }
+    Cluster {
+        data_dir,
+        n_nodes: 0,
+        max_pods: MAX_PODS,
+        node_port_address: common.listen.ip(),
+        node_address: None,
+        common,
+    }
 }
 
 /// `$XDG_DATA_HOME/coracle`, as the XDG base directory specification has it.

@@ -95,7 +95,7 @@ fn status(config: &Config) -> Value {
         "capacity": resources,
         "allocatable": resources,
         "addresses": addresses,
-        "daemonEndpoints": {"kubeletEndpoint": {"Port": 0}},
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": config.port}},
         "nodeInfo": {
             "architecture": architecture(),
             "operatingSystem": "linux",
