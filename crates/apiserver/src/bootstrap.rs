@@ -16,7 +16,7 @@ use crate::versions::store_failure;
 
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 const NAME: &str = "kubernetes";
-const LOCAL_PROVISIONER: &str = "coracle.dev/local";
+const LOCAL_PROVISIONER: &str = "local.coracle.dev";
 const PORT: u16 = 443;
 
 /// Notes what is allocated, and makes what is missing.

@@ -101,7 +101,9 @@ pub(crate) fn claim_update(new: &Value, old: &Value, part: Part) -> Vec<FieldErr
     if part == Part::Status {
         return status(new);
     }
+    // Upstream checks it twice, and counts both.
     let mut errors = claim(new);
+    errors.extend(claim(new));
     frozen(new, old, &mut errors);
     let size = |claim: &Value| amount_of(&claim["spec"]["resources"]["requests"], "storage").unwrap_or(Quantity::ZERO);
     let capacity = amount_of(&old["status"]["capacity"], "storage").unwrap_or(Quantity::ZERO);

@@ -124,7 +124,9 @@ pub(crate) fn volume_update(new: &Value, old: &Value, part: Part) -> Vec<FieldEr
     if part == Part::Status {
         return Vec::new();
     }
+    // Upstream checks it twice, and counts both.
     let mut errors = volume(new);
+    errors.extend(volume(new));
     if SOURCES.iter().any(|source| new["spec"][source] != old["spec"][source]) {
         let changes = go_text::struct_diff("PersistentVolumeSource", &old["spec"], &new["spec"]);
         let detail = format!("spec.persistentvolumesource is immutable after creation\n{changes}");

@@ -37,7 +37,8 @@ fn give(pod: &mut Value, range: &Value) {
     }
     let mut given = Vec::new();
     for (list, kind) in [("containers", "container"), ("initContainers", "init container")] {
-        for container in pod["spec"][list].as_array_mut().into_iter().flatten() {
+        let containers = pod["spec"].get_mut(list).and_then(Value::as_array_mut);
+        for container in containers.into_iter().flatten() {
             let name = container["name"].as_str().unwrap_or_default().to_owned();
             for (field, word, defaults) in [("requests", "request", &requests), ("limits", "limit", &bounds)] {
                 let set = complete(&mut container["resources"], field, defaults);
@@ -220,6 +221,7 @@ mod tests {
             json!({"requests": {"cpu": "100m"}, "limits": {"cpu": "500m"}})
         );
         assert_eq!(pod["spec"]["containers"][1]["resources"]["requests"], json!({"cpu": "1"}));
+        assert!(pod["spec"].get("initContainers").is_none(), "what is not there stays away");
     }
 
     #[test]

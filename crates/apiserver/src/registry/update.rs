@@ -170,7 +170,8 @@ fn check_version(write: &Write<'_>, kv: &KeyValue, object: &Value) -> Result<(),
             return Ok(());
         }
         let error = FieldError::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
-        return write.invalid(write.name, &[error]);
+        // Upstream names the resource here, and not the kind.
+        return Err(Status::invalid(write.resource.kind.resource(), write.name, &[error]));
     }
     if version == kv.mod_revision { Ok(()) } else { Err(write.modified()) }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod, Volume};
 
 /// Who makes volumes on the nodes' disks.
-const DRIVER: &str = "coracle.dev/local";
+const DRIVER: &str = "local.coracle.dev";
 
 /// Why a pod cannot have a claim's volume, or not yet.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
