@@ -125,7 +125,8 @@ pub(super) fn families(service: &mut Value) -> Result<(), Vec<FieldError>> {
     if text(&spec["ipFamilyPolicy"]).is_empty() {
         spec["ipFamilyPolicy"] = json!(if is_free { "RequireDualStack" } else { "SingleStack" });
     }
-    let errors = if is_free { several(spec) } else { several(spec).into_iter().chain(unknown(spec)).collect() };
+    let several = several(spec);
+    let errors = if several.is_empty() && !is_free { unknown(spec) } else { several };
     if !errors.is_empty() {
         return Err(errors);
     }
@@ -277,7 +278,9 @@ mod tests {
         assert_eq!(families_of(json!({"type": "ClusterIP", "clusterIP": "None", "selector": {"a": "b"}})), one);
         assert_eq!(families_of(json!({"type": "ClusterIP"})), one);
         let refused = |spec: Value| families(&mut json!({"spec": spec})).unwrap_err()[0].to_string();
-        assert!(refused(json!({"type": "ClusterIP", "ipFamilies": ["IPv6"]})).contains("not configured on this cluster"));
+        assert!(
+            refused(json!({"type": "ClusterIP", "ipFamilies": ["IPv6"]})).contains("not configured on this cluster")
+        );
         assert!(
             refused(json!({"type": "ClusterIP", "ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4", "IPv6"]}))
                 .contains("when multiple IP families are specified")

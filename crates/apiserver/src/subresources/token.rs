@@ -33,6 +33,7 @@ pub(super) async fn create(
     let (mut request, options, warnings) = super::read(state, subresource, WriteKind::Create, call).await?;
     let (namespace, name) = (&call.info.namespace, &call.info.name);
     let account = state.existing(resource, namespace, name).await?;
+    check_place(&request, namespace, name)?;
     let seconds = seconds(&request)?;
     let issuer = state.config.issuer();
     if request["spec"]["audiences"].as_array().is_none_or(Vec::is_empty) {
@@ -58,6 +59,22 @@ pub(super) async fn create(
     request["metadata"]["name"] = json!(name);
     request["metadata"]["namespace"] = json!(namespace);
     Ok(Answer::json(201, &request).with_warnings(warnings).into())
+}
+
+/// A request that names an account names the one that it is sent to.
+fn check_place(request: &Value, namespace: &str, name: &str) -> Result<(), Status> {
+    for (field, own, what) in
+        [("name", name, "service account name"), ("namespace", namespace, "service account namespace")]
+    {
+        let asked = request["metadata"][field].as_str().unwrap_or_default();
+        if !asked.is_empty() && asked != own {
+            let detail = format!("must match the {what} if specified");
+            let error = FieldError::invalid(format!("metadata.{field}"), &json!(asked), &detail);
+            let kind = Name { group: "authentication.k8s.io", name: "TokenRequest" };
+            return Err(Status::invalid(kind, name, &[error]));
+        }
+    }
+    Ok(())
 }
 
 fn seconds(request: &Value) -> Result<i64, Status> {
@@ -87,7 +104,8 @@ async fn bind(state: &State, reference: &Value, account: &Value, bound: &mut Bou
         "Node" => "nodes",
         kind => {
             let version = text("apiVersion");
-            let why = format!("cannot bind token to object of type /{version}, Kind={kind}");
+            let slash = if version.contains('/') { "" } else { "/" };
+            let why = format!("cannot bind token to object of type {slash}{version}, Kind={kind}");
             return Err(Status::bad_request(why));
         }
     };

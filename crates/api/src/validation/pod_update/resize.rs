@@ -58,12 +58,6 @@ fn lists(spec: Cursor<'_, '_>, before: &Value, errors: &mut Errors) {
             }
         }
     }
-    for (i, container) in spec.field("containers").items().enumerate() {
-        let old = &before["containers"][i];
-        if forgiven(container.value(), old) != *old {
-            errors.push(spec.forbidden("only cpu and memory resources are mutable"));
-        }
-    }
     for (i, container) in spec.field("initContainers").items().enumerate() {
         let old = &before["initContainers"][i];
         if old["restartPolicy"] != "Always" {
