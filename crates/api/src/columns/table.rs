@@ -6,6 +6,8 @@ use serde_json::{Map, Value, json};
 use super::cells;
 use crate::kind::Kind;
 
+const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+
 /// What a row carries of its object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum IncludeObject {
@@ -77,8 +79,19 @@ pub fn row(kind: &Kind, object: &Value, options: TableOptions<'_>) -> Value {
 
 /// An object's metadata alone.
 pub fn partial(object: &Value, version: &str) -> Value {
-    let metadata = object.get("metadata").cloned().unwrap_or_else(|| Value::Object(Map::new()));
+    let mut metadata = object.get("metadata").cloned().unwrap_or_else(|| Value::Object(Map::new()));
+    drop_foreign(&mut metadata);
     json!({"kind": "PartialObjectMetadata", "apiVersion": format!("meta.k8s.io/{version}"), "metadata": metadata})
+}
+
+/// Upstream keeps this annotation in the spec, and makes metadata from what it keeps.
+fn drop_foreign(metadata: &mut Value) {
+    let annotations = metadata.get_mut("annotations").and_then(Value::as_object_mut);
+    let is_empty = annotations.is_some_and(|all| all.remove(TEMPLATE_GENERATION).is_some() && all.is_empty());
+    if is_empty {
+        metadata["annotations"] = Value::Null;
+        crate::kind::drop_null(metadata, "annotations");
+    }
 }
 
 /// The metadata of many objects.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{fields, row, status, strings};
 use crate::kind::{Generation, Hooks, Kind, name_of, uid_of};
-use crate::{columns, defaults, validation, warnings};
+use crate::{columns, defaults, names, validation, warnings};
 
 const COMPLETIONS_MAX: i64 = 100_000;
 const PARALLELISM_MAX: i64 = 10_000;
@@ -78,7 +78,10 @@ fn generate_selector(job: &mut Value) {
     if selected.is_null() {
         *selected = uid;
     }
-    job.as_object_mut().into_iter().for_each(defaults::batch::labels_of_template);
+    // A name that is no label is told of where it is in the template, and not once more.
+    if names::label_value(name_of(job)).is_empty() {
+        job.as_object_mut().into_iter().for_each(defaults::batch::labels_of_template);
+    }
 }
 
 fn job_warnings(new: &Value, old: Option<&Value>) -> Vec<String> {
@@ -107,3 +110,6 @@ fn cron_job_warnings(new: &Value, old: Option<&Value>) -> Vec<String> {
     }
     all
 }
+
+#[cfg(test)]
+mod tests;

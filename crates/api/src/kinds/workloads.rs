@@ -75,12 +75,21 @@ fn stateful_set() -> Kind {
             validate: validation::stateful_set::stateful_set,
             validate_update: validation::stateful_set::stateful_set_update,
             validate_name: names::dns_label_name,
-            warnings: warnings::workload,
+            warnings: stateful_set_warnings,
             ..Hooks::default()
         },
         empty_status: Some(json!({"replicas": 0, "availableReplicas": 0})),
         ..row("apps", "v1", "StatefulSet", "statefulsets")
     }
+}
+
+fn stateful_set_warnings(new: &Value, old: Option<&Value>) -> Vec<String> {
+    let mut all = warnings::workload(new, old);
+    if new["spec"]["revisionHistoryLimit"].as_i64().is_some_and(|limit| limit < 0) {
+        let why = "a negative value retains all historical revisions; a value >= 0 is recommended";
+        all.push(format!("spec.revisionHistoryLimit: {why}"));
+    }
+    all
 }
 
 /// The feature is off in a cluster that nobody has told otherwise: only who has the field keeps it.
@@ -133,3 +142,6 @@ fn disruption_budget() -> Kind {
         ..row("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets")
     }
 }
+
+#[cfg(test)]
+mod tests;

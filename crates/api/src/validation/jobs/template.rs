@@ -132,7 +132,11 @@ fn fields(object: &Value) -> Map<String, Value> {
 }
 
 fn take(into: &mut Value, from: &Value, field: &str) {
+    if from[field].is_null() && into.is_null() {
+        return;
+    }
     into[field] = from[field].clone();
+    crate::kind::drop_null(into, field);
 }
 
 fn node_affinity(into: &mut Value, from: &Value) {
