@@ -7,5 +7,6 @@ mod stories;
 
 pub mod cluster;
 pub mod http;
+pub mod machines;
 pub mod oracle;
 pub mod wait;

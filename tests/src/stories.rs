@@ -9,5 +9,6 @@ mod kubectl_forms;
 mod kubectl_workloads;
 mod oracle;
 mod python;
+mod nodes;
 mod spine;
 mod streams;

@@ -1,0 +1,212 @@
+//! Nodes on machines of their own: joining, traffic between all of them, and what a network does to them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::cluster::{said, workload_file};
+use crate::machines::{Machine, Network, Role};
+use crate::wait;
+
+/// A server on the first machine, and an agent on each other.
+struct Story {
+    network: Network,
+    server: Role,
+    agents: BTreeMap<&'static str, Role>,
+}
+
+const NODES: [&str; 3] = ["n1", "n2", "n3"];
+
+#[test]
+fn nodes_join_talk_and_survive_what_the_network_does() {
+    let Some(network) = Network::new(4) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let mut story = Story::start(network, dir.path());
+    a_token_that_was_revoked_is_of_no_use(&story, dir.path());
+    story.push("echo-tcp");
+    story.push("netcat");
+    story.push("hello-http");
+    let servers = story.servers();
+    story.everybody_talks_to_everybody(&servers, "first");
+    story.a_node_port_answers_on_every_machine();
+
+    story.network.cut(1, 2, true);
+    story.link("n1", "n2", "relayed");
+    story.link("n2", "n1", "relayed");
+    story.everybody_talks_to_everybody(&servers, "cut");
+    story.network.cut(1, 2, false);
+    story.link("n1", "n2", "direct");
+    story.everybody_talks_to_everybody(&servers, "healed");
+
+    story.agents.remove("n2").unwrap().kill();
+    wait::until("the pods of the dead node to be replaced", || {
+        let nodes = story.ask(&["get", "pods", "-l", "app=hello", "-o", "jsonpath={.items[*].spec.nodeName}"]);
+        let ready = story.ask(&["get", "deployment", "hello", "-o", "jsonpath={.status.readyReplicas}"]);
+        if ready == "3" && !nodes.contains("n2") { Ok(()) } else { Err(format!("{ready} ready on {nodes}")) }
+    });
+    story.service_answers_on(1);
+    story.service_answers_on(3);
+}
+
+fn a_token_that_was_revoked_is_of_no_use(story: &Story, dir: &Path) {
+    let token = story.coracle(&["token", "create", "--ttl", "1h"]);
+    let id = token.split('.').next().unwrap().to_owned();
+    assert!(story.coracle(&["token", "list"]).contains(&id));
+    story.coracle(&["token", "revoke", &id]);
+    let machine = story.network.machine(3);
+    let server = format!("https://{}:6443", story.machine().address);
+    let mut command = machine.command(&crate::cluster::binary());
+    command.args(["agent", "--server", &server, "--token", token.trim(), "--name", "late", "--data-dir"]);
+    let out = command.arg(dir.join("late")).output().unwrap();
+    assert!(!out.status.success());
+    assert!(said(&out).contains("refuses the token"), "{}", said(&out));
+}
+
+impl Story {
+    fn start(network: Network, dir: &Path) -> Self {
+        let address = network.machine(0).address;
+        let listen = format!("{address}:6443");
+        let args = ["server", "--listen", &listen, "--node-monitor-grace-period", "20s"];
+        let mut server = network.machine(0).start(&args, &dir.join("server"));
+        server.wait_ready();
+        let mut story = Self { network, server, agents: BTreeMap::new() };
+        let token = story.coracle(&["token", "create"]);
+        let url = format!("https://{listen}");
+        for (idx, name) in NODES.iter().enumerate() {
+            let machine = story.network.machine(idx + 1);
+            let mut args = vec!["agent", "--server", &url, "--token", token.trim(), "--name", name];
+            // The third is as behind a NAT: where it says that it is, nobody finds it.
+            if *name == "n3" {
+                args.extend(["--address", "198.51.100.3"]);
+            }
+            story.agents.insert(name, machine.start(&args, &dir.join(name)));
+        }
+        wait::until("three ready nodes", || {
+            let nodes = story.ask(&["get", "nodes", "--no-headers"]);
+            let logs: String = story.agents.values().map(Role::log).collect();
+            if nodes.matches(" Ready ").count() == 3 { Ok(()) } else { Err(format!("{nodes}\n{logs}")) }
+        });
+        story
+    }
+
+    fn machine(&self) -> &Machine {
+        self.network.machine(0)
+    }
+
+    fn ask(&self, args: &[&str]) -> String {
+        let out = self.machine().kubectl(&self.server, args);
+        assert!(out.status.success(), "kubectl {args:?}: {}\n{}", said(&out), self.server.log());
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    }
+
+    fn coracle(&self, args: &[&str]) -> String {
+        let out = self.machine().coracle(&self.server, args);
+        assert!(out.status.success(), "coracle {args:?}: {}\n{}", said(&out), self.server.log());
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    }
+
+    fn apply(&self, objects: &[Value]) {
+        let file = self.server.kubeconfig().with_file_name("manifest.json");
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+        std::fs::write(&file, list.to_string()).unwrap();
+        self.ask(&["apply", "-f", file.to_str().unwrap()]);
+    }
+
+    fn push(&self, workload: &str) {
+        let file = workload_file(workload);
+        self.coracle(&["push", file.to_str().unwrap(), &format!("{workload}:v1")]);
+    }
+
+    /// Servers of TCP and UDP on each node: their addresses.
+    fn servers(&self) -> BTreeMap<&'static str, [String; 2]> {
+        let pods = NODES.iter().flat_map(|node| {
+            let tcp = pod(&format!("tcp-{node}"), node, "echo-tcp", &[]);
+            [tcp, pod(&format!("udp-{node}"), node, "netcat", &["listen-udp", "53"])]
+        });
+        self.apply(&pods.collect::<Vec<_>>());
+        let address = |name: String| {
+            wait::until("a server to run", || {
+                let seen = self.ask(&["get", "pod", &name, "-o", "jsonpath={.status.phase} {.status.podIP}"]);
+                seen.strip_prefix("Running ").map(str::to_owned).ok_or(seen)
+            })
+        };
+        NODES.map(|node| (node, [address(format!("tcp-{node}")), address(format!("udp-{node}"))])).into()
+    }
+
+    fn everybody_talks_to_everybody(&self, servers: &BTreeMap<&'static str, [String; 2]>, what: &str) {
+        let mut pods = Vec::new();
+        for from in NODES {
+            for (to, [tcp, udp]) in servers {
+                let text = format!("{what}-{from}-{to}");
+                pods.push(pod(&format!("tcp-{text}"), from, "netcat", &["tcp", &format!("{tcp}:7"), &text]));
+                pods.push(pod(&format!("udp-{text}"), from, "netcat", &["udp", &format!("{udp}:53"), &text]));
+            }
+        }
+        self.apply(&pods);
+        for pod in &pods {
+            let name = pod["metadata"]["name"].as_str().unwrap();
+            wait::until("an answer", || {
+                let phase = self.ask(&["get", "pod", name, "-o", "jsonpath={.status.phase}"]);
+                if phase == "Succeeded" { Ok(()) } else { Err(format!("{name} is {phase}; {}", self.links())) }
+            });
+            let log = self.ask(&["logs", name]);
+            assert!(log.contains(&name[4..]), "{name}: {log}");
+        }
+    }
+
+    fn a_node_port_answers_on_every_machine(&self) {
+        let toleration =
+            |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 1});
+        let deployment = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "hello"},
+            "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "hello"}}, "template": {
+                "metadata": {"labels": {"app": "hello"}},
+                "spec": {
+                    "containers": [{"name": "hello", "image": "hello-http:v1", "ports": [{"containerPort": 80}]}],
+                    "tolerations": [toleration("node.kubernetes.io/unreachable"), toleration("node.kubernetes.io/not-ready")],
+                    "terminationGracePeriodSeconds": 0,
+                },
+            }},
+        });
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "hello"},
+            "spec": {"type": "NodePort", "selector": {"app": "hello"}, "ports": [{"port": 80, "nodePort": 30080}]},
+        });
+        self.apply(&[deployment, service]);
+        self.ask(&["rollout", "status", "deployment/hello", "--timeout=60s"]);
+        (1..=3).for_each(|idx| self.service_answers_on(idx));
+    }
+
+    fn service_answers_on(&self, idx: usize) {
+        let url = format!("http://{}:30080/", self.network.machine(idx).address);
+        wait::until("a node port to answer", || {
+            let mut curl = self.machine().command(Path::new("curl"));
+            let out = curl.args(["-s", "-S", "-f", "-m", "10", &url]).output().map_err(|error| error.to_string())?;
+            if out.status.success() { Ok(()) } else { Err(said(&out)) }
+        });
+    }
+
+    fn links(&self) -> String {
+        let out = self.machine().coracle(&self.server, &["net"]);
+        said(&out)
+    }
+
+    fn link(&self, from: &str, to: &str, state: &str) {
+        wait::until("a link to change", || {
+            let links = self.links();
+            let found = links.lines().any(|line| line.split_whitespace().take(3).eq([from, to, state]));
+            if found { Ok(()) } else { Err(links) }
+        });
+    }
+}
+
+fn pod(name: &str, node: &str, image: &str, args: &[&str]) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+        "spec": {
+            "nodeName": node, "restartPolicy": "Never", "terminationGracePeriodSeconds": 0,
+            "containers": [{"name": "main", "image": format!("{image}:v1"), "args": args}],
+        },
+    })
+}
