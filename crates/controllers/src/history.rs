@@ -89,14 +89,14 @@ pub(crate) fn present(revisions: &[Arc<ControllerRevision>], data: &Value) -> Pr
     }
 }
 
-/// The oldest of those that nobody uses, down to `limit`.
+/// The oldest of those that nobody uses, down to `limit`; with a negative one all are kept.
 pub(crate) fn obsolete(
     revisions: &[Arc<ControllerRevision>],
     limit: i32,
     is_used: impl Fn(&str) -> bool,
 ) -> Vec<Arc<ControllerRevision>> {
     let unused: Vec<_> = revisions.iter().filter(|revision| !is_used(name_of(revision))).collect();
-    let n_kept = usize::try_from(limit).unwrap_or(0);
+    let n_kept = usize::try_from(limit).unwrap_or(usize::MAX);
     let n_obsolete = unused.len().saturating_sub(n_kept);
     unused.into_iter().take(n_obsolete).cloned().collect()
 }
@@ -237,5 +237,6 @@ mod tests {
         assert_eq!(names(2), Vec::<String>::new());
         assert_eq!(names(1), ["a"]);
         assert_eq!(names(0), ["a", "b"]);
+        assert_eq!(names(-1), Vec::<String>::new());
     }
 }
