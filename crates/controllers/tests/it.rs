@@ -5,6 +5,7 @@ mod it {
     mod garbage;
     mod nodes;
     mod services;
+    mod volumes;
     mod workloads;
     mod world;
 }
