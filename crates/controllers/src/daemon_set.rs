@@ -1,6 +1,7 @@
 //! Keeps one pod of a template on every node that fits. Where a pod goes is written into its affinity, and the scheduler
 //! puts it there.
 
+mod backoff;
 mod plan;
 mod pod;
 mod status;
@@ -14,6 +15,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
 use kube::api::PostParams;
 
+pub(crate) use self::backoff::Failures;
 use self::plan::{Plan, View};
 use crate::driver::{Next, Reconcile};
 use crate::error::Tolerate;
@@ -29,6 +31,7 @@ pub(crate) struct DaemonSets {
     pub(crate) clock: Clock,
     /// Written revisions.
     pub(crate) revisions_written: Outstanding,
+    pub(crate) failures: Failures,
 }
 
 /// Every set, when a node comes, goes, or changes in what decides who may run there.
@@ -55,7 +58,8 @@ impl Reconcile for DaemonSets {
         let (hash, revisions) = self.revisions(key, &set).await?;
         let nodes = self.informers.nodes.list();
         let view = View { set: &set, nodes: &nodes, pods: &owned, hash: &hash, now: self.clock.now() };
-        let plan = plan::plan(&view);
+        let mut plan = plan::plan(&view);
+        let wait = self.failures.hold_back(&set, &mut plan, view.now);
         let done = self.carry_out(key, &set, &hash, plan).await;
         let status = status::status(&view);
         if set.status.as_ref() != Some(&status) {
@@ -63,7 +67,7 @@ impl Reconcile for DaemonSets {
         }
         done?;
         self.forget(&set, &owned, &hash, &revisions).await?;
-        Ok(status::next_look(&view).into())
+        Ok([status::next_look(&view), wait].into_iter().flatten().min().into())
     }
 }
 

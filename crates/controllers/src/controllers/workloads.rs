@@ -95,7 +95,8 @@ impl Builder<'_> {
         driver.feed(self.scope, &informers.nodes, move |change| daemon_set::keys_of_node(&sets, change));
         driver.needs(&informers.controller_revisions);
         let control = self.control("daemonset-controller");
-        let sets = DaemonSets { control, informers, clock, revisions_written: Outstanding::default() };
+        let failures = daemon_set::Failures::default();
+        let sets = DaemonSets { control, informers, clock, revisions_written: Outstanding::default(), failures };
         driver.start(self.scope, WORKERS, sets);
     }
 

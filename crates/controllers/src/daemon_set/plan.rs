@@ -195,8 +195,11 @@ fn is_first(pod: &Arc<Pod>, pods: &[&Arc<Pod>]) -> bool {
     pods.first().is_some_and(|first| Arc::ptr_eq(first, pod))
 }
 
+/// A new and an old pod.
+type Pair<'a> = (Option<&'a Arc<Pod>>, Option<&'a Arc<Pod>>);
+
 /// The new and the old pod of a node; `None` when there are several of either.
-fn pair<'a>(view: &View<'_>, pods: &[&'a Arc<Pod>]) -> Option<(Option<&'a Arc<Pod>>, Option<&'a Arc<Pod>>)> {
+fn pair<'a>(view: &View<'_>, pods: &[&'a Arc<Pod>]) -> Option<Pair<'a>> {
     let alive = pods.iter().copied().filter(|pod| !pods::is_ending(pod));
     let (new, old): (Vec<_>, Vec<_>) = alive.partition(|pod| pod::is_updated(pod, view.hash));
     (new.len() < 2 && old.len() < 2).then(|| (new.first().copied(), old.first().copied()))

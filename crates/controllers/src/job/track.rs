@@ -105,10 +105,12 @@ fn collect(view: &View<'_>, plan: &Plan, status: &mut JobStatus, outcome: Option
             if !view.is_indexed() && !is_listed(&uncounted.succeeded) {
                 uncounted.succeeded.get_or_insert_default().push(view::uid(pod).to_owned());
             }
-        } else if (view.is_failed(pod) || is_failing) && !is_listed(&uncounted.failed) && view.has_place(pod) {
-            if view.meaning(pod).is_counted() {
-                uncounted.failed.get_or_insert_default().push(view::uid(pod).to_owned());
-            }
+        } else if (view.is_failed(pod) || is_failing)
+            && !is_listed(&uncounted.failed)
+            && view.has_place(pod)
+            && view.meaning(pod).is_counted()
+        {
+            uncounted.failed.get_or_insert_default().push(view::uid(pod).to_owned());
         }
         if release.len() >= UNCOUNTED_MAX {
             break;
