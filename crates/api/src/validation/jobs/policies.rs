@@ -74,7 +74,7 @@ fn failure_rule(rule: Cursor<'_, '_>, spec: Cursor<'_, '_>, containers: &[&str],
         exit_codes(codes, containers, errors);
     }
     pod_conditions(conditions, errors);
-    let detail = match (codes.is_set(), conditions.len() > 0) {
+    let detail = match (codes.is_set(), !conditions.is_empty()) {
         (true, true) => "specifying both OnExitCodes and OnPodConditions is not supported",
         (false, false) => "specifying one of OnExitCodes and OnPodConditions is required",
         (true, false) | (false, true) => return,
@@ -104,7 +104,7 @@ fn exit_codes(at: Cursor<'_, '_>, containers: &[&str], errors: &mut Errors) {
         let detail = "must be one of the container or initContainer names in the pod template";
         errors.push(container.invalid(detail));
     }
-    if values.len() == 0 {
+    if values.is_empty() {
         errors.push(values.invalid("at least one value is required"));
     } else if values.len() > EXIT_CODES_MAX {
         errors.push(FieldError::too_many(values.path(), values.len(), EXIT_CODES_MAX));
@@ -149,7 +149,7 @@ pub(super) fn success(spec: Cursor<'_, '_>, errors: &mut Errors) {
         return;
     }
     let rules = at.field("rules");
-    if rules.len() == 0 {
+    if rules.is_empty() {
         errors.push(rules.required("at least one rules must be specified when the successPolicy is specified"));
     }
     if rules.len() > RULES_MAX {
