@@ -12,6 +12,7 @@ mod it {
     mod namespaces;
     mod patches;
     mod pods;
+    mod quotas;
     mod services;
     mod watches;
     mod writes;
