@@ -76,8 +76,12 @@ mod tests {
     fn a_quota_is_about_the_kinds_that_it_names() {
         let quota = quota(json!({"hard": {"requests.cpu": "1", "services.nodeports": "1", "secrets": "1",
             "count/deployments.apps": "1", "count/jobs.batch": "2", "gold.storageclass.storage.k8s.io/requests.storage": "1"}}));
-        let kinds: Vec<String> = kinds(&hard(&quota)).into_iter().map(|(group, plural)| format!("{plural}.{group}")).collect();
-        assert_eq!(kinds, ["persistentvolumeclaims.", "pods.", "secrets.", "services.", "deployments.apps", "jobs.batch"]);
+        let kinds: Vec<String> =
+            kinds(&hard(&quota)).into_iter().map(|(group, plural)| format!("{plural}.{group}")).collect();
+        assert_eq!(
+            kinds,
+            ["persistentvolumeclaims.", "pods.", "secrets.", "services.", "deployments.apps", "jobs.batch"]
+        );
     }
 
     #[test]
@@ -93,7 +97,8 @@ mod tests {
         let counted = sum(&quota, pods, &objects, Timestamp::UNIX_EPOCH);
         let status = updated(&quota, &counted).unwrap().status.unwrap();
         assert_eq!(value(&status.used), json!({"pods": "1", "requests.cpu": "100m"}));
-        let same = ResourceQuota { status: Some(ResourceQuotaStatus { used: status.used, hard: status.hard }), ..quota };
+        let same =
+            ResourceQuota { status: Some(ResourceQuotaStatus { used: status.used, hard: status.hard }), ..quota };
         assert_eq!(updated(&same, &counted), None);
     }
 }

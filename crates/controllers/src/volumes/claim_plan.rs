@@ -63,9 +63,7 @@ pub(super) fn plan(claim: &PersistentVolumeClaim, world: &World<'_>) -> Plan {
     match volume {
         None => Plan::Wait(tell("FailedBinding", format!("volume {named:?} not found"))),
         Some(volume) if claim_ref(volume).is_none() || is_for(volume, claim) => Plan::Bind(volume.clone()),
-        Some(_) => {
-            Plan::Wait(warn("FailedBinding", format!("volume {named:?} already bound to a different claim.")))
-        }
+        Some(_) => Plan::Wait(warn("FailedBinding", format!("volume {named:?} already bound to a different claim."))),
     }
 }
 

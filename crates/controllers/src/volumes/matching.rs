@@ -31,7 +31,8 @@ pub(super) fn best(
     only_bound_by_hand: bool,
 ) -> Option<Arc<PersistentVolume>> {
     let wanted = requested(claim);
-    let by_hand = volumes.iter().find(|volume| is_for(volume, claim) && fits(claim, volume) && capacity(volume) >= wanted);
+    let by_hand =
+        volumes.iter().find(|volume| is_for(volume, claim) && fits(claim, volume) && capacity(volume) >= wanted);
     if by_hand.is_some() || only_bound_by_hand {
         return by_hand.cloned();
     }
@@ -44,7 +45,9 @@ pub(super) fn best(
         fits(claim, volume) && class_of_volume(volume) == class_of_claim(claim) && is_selected(claim, volume)
     });
     let large_enough = suitable.filter(|volume| capacity(volume) >= wanted);
-    large_enough.min_by(|a, b| capacity(a).cmp(&capacity(b)).then_with(|| a.metadata.name.cmp(&b.metadata.name))).cloned()
+    large_enough
+        .min_by(|a, b| capacity(a).cmp(&capacity(b)).then_with(|| a.metadata.name.cmp(&b.metadata.name)))
+        .cloned()
 }
 
 /// The volume can be used in every way that the claim wants.

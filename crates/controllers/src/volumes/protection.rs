@@ -30,7 +30,8 @@ pub(crate) struct VolumeProtection {
 /// The claims of a pod.
 pub(crate) fn claims_of(pod: &Pod) -> Vec<String> {
     let volumes = pod.spec.iter().filter_map(|spec| spec.volumes.as_deref()).flatten();
-    let named = |volume: &k8s_openapi::api::core::v1::Volume| match (&volume.persistent_volume_claim, &volume.ephemeral) {
+    let named = |volume: &k8s_openapi::api::core::v1::Volume| match (&volume.persistent_volume_claim, &volume.ephemeral)
+    {
         (Some(source), _) => Some(source.claim_name.clone()),
         (None, Some(_)) => Some(format!("{}-{}", pod.metadata.name.as_deref().unwrap_or_default(), volume.name)),
         (None, None) => None,
@@ -113,10 +114,11 @@ mod tests {
 
     #[test]
     fn a_pod_uses_the_claims_that_it_names_and_those_made_for_it() {
-        let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": {"containers": [], "volumes": [
+        let pod: Pod =
+            serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": {"containers": [], "volumes": [
             {"name": "a", "persistentVolumeClaim": {"claimName": "disk"}}, {"name": "b", "ephemeral": {}},
             {"name": "c", "emptyDir": {}}]}}))
-        .unwrap();
+            .unwrap();
         assert_eq!(claims_of(&pod), ["disk", "p-b"]);
     }
 }

@@ -10,7 +10,9 @@ pub(super) enum Plan {
     /// Say in which phase it is.
     Phase(&'static str),
     /// Forget the claim, or only which one of that name it was.
-    Unbind { wholly: bool },
+    Unbind {
+        wholly: bool,
+    },
     /// Its data is not needed any more.
     Delete,
     /// Say why it cannot be reclaimed.
@@ -94,7 +96,11 @@ mod tests {
             (volume("Bound", "Retain", Some("u"), json!({})), Some(claim("new", "")), Plan::Phase("Released")),
             (volume("Released", "Retain", Some("u"), json!({})), None, Plan::Rest),
             (volume("Released", "Delete", Some("u"), ours.clone()), None, Plan::Delete),
-            (volume("Available", "Retain", Some("u"), json!({})), Some(claim("u", "w")), Plan::Unbind { wholly: false }),
+            (
+                volume("Available", "Retain", Some("u"), json!({})),
+                Some(claim("u", "w")),
+                Plan::Unbind { wholly: false },
+            ),
             (volume("Available", "Delete", Some("u"), ours), Some(claim("u", "w")), Plan::Phase("Released")),
         ];
         for (volume, claim, wanted) in table {

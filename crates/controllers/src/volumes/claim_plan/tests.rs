@@ -81,7 +81,10 @@ fn a_claim_waits_for_its_pod_where_the_class_says_so() {
 fn what_cannot_be_made_is_told() {
     assert_eq!(done(&claim(json!({})), &[], None), "wait: ProvisioningFailed");
     assert_eq!(done(&claim(json!({"spec": {"storageClassName": ""}})), &[], None), "wait: FailedBinding");
-    assert_eq!(done(&claim(json!({})), &[], Some(&class("example.com/disk", "Immediate"))), "leave to example.com/disk");
+    assert_eq!(
+        done(&claim(json!({})), &[], Some(&class("example.com/disk", "Immediate"))),
+        "leave to example.com/disk"
+    );
     let block = claim(json!({"spec": {"volumeMode": "Block"}}));
     assert_eq!(done(&block, &[], Some(&class(PROVISIONER, "Immediate"))), "wait: ProvisioningFailed");
 }
@@ -100,8 +103,12 @@ fn a_bound_claim_keeps_its_volume_or_says_that_it_is_lost() {
 #[test]
 fn a_volume_of_ours_grows_with_its_claim() {
     let bound = claim(json!({"metadata": {"annotations": {BIND_COMPLETED: "yes"}}, "spec": {"volumeName": "v"}}));
-    let small = volume("v", "500Mi", json!({"metadata": {"annotations": {super::super::PROVISIONED_BY: PROVISIONER}},
-        "spec": {"claimRef": {"name": "c", "namespace": "ns", "uid": "u1"}}}));
+    let small = volume(
+        "v",
+        "500Mi",
+        json!({"metadata": {"annotations": {super::super::PROVISIONED_BY: PROVISIONER}},
+        "spec": {"claimRef": {"name": "c", "namespace": "ns", "uid": "u1"}}}),
+    );
     assert_eq!(done(&bound, &[small.clone()], Some(&class(PROVISIONER, "Immediate"))), "grow v");
     assert_eq!(done(&bound, &[small], None), "bind v");
 }
