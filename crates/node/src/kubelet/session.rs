@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tracing::debug;
 
 use super::channels::{ERROR, Protocol, RESIZE, STDERR, STDIN, STDOUT, Sent};
-use super::upgrade::WebSocket;
+use super::upgrade::{WebSocket, close};
 use crate::attached::Ends;
 use crate::streams::{Outcome, Run};
 use crate::terminal::{Terminal, Typed, shown};
@@ -189,7 +189,7 @@ async fn listen(source: &mut Source, protocol: Protocol, tty: bool, input: &Inpu
             Some(Sent::Closed { channel: STDIN }) => input.end(),
             Some(Sent::Bytes { channel: RESIZE, bytes }) => match serde_json::from_slice::<Size>(&bytes) {
                 Ok(size) => debug!(size.width, size.height, "terminal resized"),
-                Err(_) => return,
+                Err(error) => debug!(%error, "terminal size not understood"),
             },
             Some(Sent::Bytes { .. } | Sent::Closed { .. } | Sent::Nothing) => {}
             None => return,
@@ -222,7 +222,7 @@ async fn say_goodbye(mut sink: Sink, mut source: Source, protocol: Protocol, out
         return;
     }
     let goodbye = async {
-        let _ = sink.close().await;
+        close(&mut sink).await;
         while let Some(Ok(_)) = source.next().await {}
     };
     let _ = tokio::time::timeout(GOODBYE_MAX, goodbye).await;

@@ -9,11 +9,15 @@ use axum::http::header::{
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use futures::SinkExt;
+use futures::stream::SplitSink;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use crate::sessions::Sessions;
 
@@ -39,6 +43,15 @@ impl Refusal {
 
     pub(super) fn internal(why: impl Into<String>) -> Self {
         Self(StatusCode::INTERNAL_SERVER_ERROR, why.into())
+    }
+}
+
+/// Closes in order. Clients take a close without a code for a failure.
+pub(super) async fn close(sink: &mut SplitSink<WebSocket, Message>) {
+    let frame = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() };
+    // Who has left already needs no goodbye.
+    if sink.send(Message::Close(Some(frame))).await.is_ok() {
+        let _ = sink.close().await;
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::super::channels::{Protocol, Sent};
-use super::super::upgrade::WebSocket;
+use super::super::upgrade::{WebSocket, close};
 use super::relay::{Piece, Target};
 
 /// Pieces on their way to the client.
@@ -36,7 +36,7 @@ pub(super) async fn carry(socket: WebSocket, protocol: Protocol, target: Target,
     tokio::select! {
         () = listen(&mut source, protocol, &inputs) => {}
         _ = async { tokio::join!(relays.collect::<()>(), write(&mut sink, protocol, arrived)) } => {
-            let _ = sink.close().await;
+            close(&mut sink).await;
         }
     }
     inputs.iter().for_each(|input| input.hang_up());

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 use tracing::debug;
 
-use super::super::upgrade::WebSocket;
+use super::super::upgrade::{WebSocket, close};
 use super::relay::{Piece, Target};
 use crate::spdy::{self, Decoder, Event, Headers, REFUSED_STREAM, Replies};
 
@@ -61,7 +61,7 @@ pub(super) async fn carry(socket: WebSocket, target: Target) {
         () = write(&mut sink, to_send, arrived, &over) => {}
         () = run_all(to_begin) => {}
     }
-    let _ = sink.close().await;
+    close(&mut sink).await;
 }
 
 /// Runs connections side by side.
