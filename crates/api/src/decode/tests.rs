@@ -176,3 +176,9 @@ fn pruning_drops_what_a_schema_does_not_name() {
     assert_eq!(prune(&mut object, &schema), ["extra", "spec.o.q"]);
     assert_eq!(object, json!({"kind": "Widget", "spec": {"o": {"p": 5}, "open": {"any": 1}}}));
 }
+
+#[test]
+fn an_empty_list_that_is_always_written_is_none() {
+    let decoded = value(&json!({"spec": {"limits": []}}), core("LimitRange")).unwrap();
+    assert_eq!(decoded.value["spec"]["limits"], serde_json::Value::Null);
+}

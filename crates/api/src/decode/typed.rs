@@ -338,7 +338,9 @@ pub(crate) fn is_zero(value: &Value) -> bool {
 /// Adds the fields that are always written.
 fn fill(object: &mut Map<String, Value>, message: &Message) {
     for (name, value) in message.fills() {
-        if !object.contains_key(name) {
+        // Upstream keeps objects as protobuf, which knows no difference between an empty list and none.
+        let is_absent = |given: &Value| value.is_null() && is_zero(given);
+        if object.get(name).is_none_or(is_absent) {
             let value = match (value, message.field(name).map(|field| &field.ty)) {
                 (Value::Object(_), Some(TypeRef::Message(link))) => zero_message(link),
                 (value, _) => value.clone(),

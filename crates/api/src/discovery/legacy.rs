@@ -152,6 +152,8 @@ fn subresource(kind: &Kind, row: &Subresource, name: &str) -> Value {
 
 /// Tells clients when a kind's stored form changes.
 fn storage_version_hash(kind: &Kind) -> String {
-    let identity = format!("{}/{}/{}", kind.group, kind.version, kind.kind);
+    let stored = kind.storage.split('/').nth(2).unwrap_or_default();
+    let group = if kind.conversion.is_some() && stored == "core" { "" } else { &kind.group };
+    let identity = format!("{group}/{}/{}", kind.version, kind.kind);
     STANDARD.encode(&Sha256::digest(identity)[..8])
 }
