@@ -92,29 +92,32 @@ fn warnings(text: &str) -> impl Iterator<Item = String> {
 }
 
 fn check_kind(decoded: &Decoded, api_version: &str, expected: &Expected<'_>) -> Result<(), Status> {
-    let text = |field: &str| decoded.value[field].as_str().unwrap_or_default();
+    foreign(&decoded.value, api_version, expected.group, expected.kind)
+        .map_or(Ok(()), |why| Err(Status::bad_request(why)))
+}
+
+/// Why `object` cannot be taken for one of `kind`, where it names another kind or version.
+pub(crate) fn foreign(object: &Value, api_version: &str, group: &str, kind: &str) -> Option<String> {
+    let text = |field: &str| object[field].as_str().unwrap_or_default();
     let (found_kind, found_version) = (text("kind"), text("apiVersion"));
-    if found_kind == expected.kind && found_version == api_version {
-        return Ok(());
+    if found_kind == kind && found_version == api_version {
+        return None;
     }
-    if found_kind == expected.kind {
-        let why = "the API version in the data";
-        return Err(Status::bad_request(format!(
-            "{why} ({found_version}) does not match the expected API version ({api_version})"
-        )));
+    let is_known = coracle_api::kinds::by_api_version(found_version, found_kind).is_some();
+    if found_kind == kind && is_known {
+        return Some(format!(
+            "the API version in the data ({found_version}) does not match the expected API version ({api_version})"
+        ));
     }
     let short = found_version.rsplit('/').next().unwrap_or_default();
-    let is_known = coracle_api::kinds::by_api_version(found_version, found_kind).is_some();
-    let kind = expected.kind;
     let why = if is_known {
-        let group = found_version.rsplit_once('/').map_or("", |(group, _)| group);
-        format!("converting ({group}.{found_kind}) to ({}.{kind}): unknown conversion", expected.group)
+        format!("converting ({short}.{found_kind}) to ({group}.{kind}): unknown conversion")
     } else {
         format!(
             "no kind {found_kind:?} is registered for version {found_version:?} in scheme \"pkg/runtime/scheme.go:111\""
         )
     };
-    Err(Status::bad_request(format!("{found_kind} in version {short:?} cannot be handled as a {kind}: {why}")))
+    Some(format!("{found_kind} in version {short:?} cannot be handled as a {kind}: {why}"))
 }
 
 #[cfg(test)]

@@ -56,12 +56,9 @@ pub(crate) async fn serve(state: &Arc<State>, call: &Call) -> Result<Reply, Stat
     }
 }
 
-/// A resource that is not served: of a version that is, or of none.
+/// A resource that is not served: of a group that is, or of none.
 fn unknown(state: &State, call: &Call) -> Result<Reply, Status> {
-    let info = &call.info;
-    let is_version =
-        |resource: &Arc<Resource>| resource.kind.group == info.group && resource.kind.version == info.version;
-    if state.catalog.all().iter().any(is_version) {
+    if state.catalog.all().iter().any(|resource| resource.kind.group == call.info.group) {
         return Err(Status::path_not_found());
     }
     Ok(Answer::text(404, "404 page not found\n").into())

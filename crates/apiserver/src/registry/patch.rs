@@ -14,6 +14,7 @@ use coracle_api::yaml;
 use serde_json::{Value, json};
 
 use super::{Change, Ownership, Write, Written, create, guaranteed_update, meta};
+use crate::body;
 use crate::options::FieldValidation;
 
 /// The types of patches.
@@ -121,10 +122,7 @@ impl Patch {
         strictness: FieldValidation,
     ) -> Result<(Value, Vec<String>), Status> {
         let patched = self.apply_to(object, message)?;
-        let refuse = |why: &str| {
-            let text = Value::String(self.shown(&patched, message));
-            Status::invalid(no_kind(), "", &[FieldError::invalid("patch", &text, why)])
-        };
+        let refuse = |why: &str| self.refused(&patched, message, why);
         if let Self::Strategic { .. } = self {
             decode::check_unstructured(&patched, message).map_err(|error| refuse(&error.to_string()))?;
         }
@@ -138,6 +136,11 @@ impl Patch {
             FieldValidation::Warn => Ok((decoded.value, strict)),
         }
     }
+
+    fn refused(&self, patched: &Value, message: &Message, why: &str) -> Status {
+        let text = Value::String(self.shown(patched, message));
+        Status::invalid(no_kind(), "", &[FieldError::invalid("patch", &text, why)])
+    }
 }
 
 /// Patches an object, or applies to one that may not exist yet.
@@ -147,7 +150,7 @@ pub(crate) async fn patch(write: &Write<'_>, patch: &Patch) -> Result<Written, S
         Patch::Json(_) | Patch::Merge { .. } | Patch::Strategic { .. } => {
             guaranteed_update(write, |old| {
                 let (object, warnings) = patch.result(old, write.resource.schema, write.options.field_validation)?;
-                check_identity(write, &object)?;
+                check_identity(write, patch, &object)?;
                 Ok(Change { object, ownership: Ownership::Derived, warnings })
             })
             .await
@@ -155,16 +158,13 @@ pub(crate) async fn patch(write: &Write<'_>, patch: &Patch) -> Result<Written, S
     }
 }
 
-/// A patch may not turn an object into one of another kind.
-fn check_identity(write: &Write<'_>, object: &Value) -> Result<(), Status> {
-    let expected = (write.resource.kind.kind.as_str(), write.resource.api_version.as_str());
-    let found = (object["kind"].as_str().unwrap_or_default(), object["apiVersion"].as_str().unwrap_or_default());
-    if expected == found {
-        return Ok(());
+/// A patch may not turn an object into another one.
+fn check_identity(write: &Write<'_>, patch: &Patch, object: &Value) -> Result<(), Status> {
+    let kind = &write.resource.kind;
+    if let Some(why) = body::foreign(object, &write.resource.api_version, &kind.group, &kind.kind) {
+        return Err(patch.refused(object, write.resource.schema, &why));
     }
-    let why =
-        format!("the API version in the data ({}) does not match the expected API version ({})", found.1, expected.1);
-    Err(Status::bad_request(why))
+    check_place(write, object)
 }
 
 async fn apply_config(write: &Write<'_>, config: &yaml::Document) -> Result<Written, Status> {
@@ -202,6 +202,11 @@ fn check_config(write: &Write<'_>, config: &Value) -> Result<(), Status> {
         let why = format!("invalid object type: {group}/{version}, Kind={}", text("kind"));
         return Err(Status::bad_request(why));
     }
+    check_place(write, config)
+}
+
+/// The object is the one that the URL names.
+fn check_place(write: &Write<'_>, config: &Value) -> Result<(), Status> {
     let (name, on_url) = (name_of(config), write.name);
     if name.is_empty() {
         let why = format!("the name of the object ({on_url} based on URL) was undeterminable: name must be provided");

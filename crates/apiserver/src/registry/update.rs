@@ -114,7 +114,9 @@ async fn attempt(write: &Write<'_>, kv: &KeyValue, old: &Value, change: Change) 
     kind.prepare_update(&mut object, old, write.part);
     write.invalid(write.name, &kind.validate_update(&object, old, write.part))?;
     let mut claims = services::claim(write, &mut object, Some(old))?;
-    warnings.extend(kind.warnings(&object, Some(old)));
+    if write.part == Part::Object {
+        warnings.extend(kind.warnings(&object, Some(old)));
+    }
     warnings.extend(admission::validate(write, &object, Some(old)).await?);
     if deletion::is_complete(write.resource, &object, old) {
         return remove(write, kv, &object, warnings).await;

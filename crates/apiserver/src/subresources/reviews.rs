@@ -128,6 +128,13 @@ fn access_errors(review: &Value, resource: &Resource, about_others: bool) -> Vec
     let (attributes, path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
     let path_shown = json!({"Path": text(path, "path"), "Verb": text(path, "verb")});
     let mut errors = Vec::new();
+    let given = review["metadata"].as_object().into_iter().flatten();
+    let is_given = |(field, value): (&String, &Value)| {
+        !value.is_null() && field != "managedFields" && !(resource.kind.namespaced && field == "namespace")
+    };
+    if given.into_iter().any(is_given) {
+        errors.push(FieldError::invalid("metadata", &review["metadata"], "must be empty"));
+    }
     match (attributes.is_object(), path.is_object()) {
         (true, true) => {
             let why = "cannot be specified in combination with resourceAttributes";
@@ -185,6 +192,7 @@ fn review_rules(user: &User, review: &mut Value) -> Result<(), Status> {
         return Err(Status::bad_request("no namespace on request"));
     }
     let (resources, paths) = authorize::rules_of(user);
+    review["spec"] = json!({});
     review["status"] = json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": false});
     Ok(())
 }
