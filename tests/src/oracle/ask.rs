@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use http_body_util::BodyExt;
 use kube::client::Body;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use serde_json::Value;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -21,8 +21,12 @@ const EVENTS_WITHIN: Duration = Duration::from_secs(10);
 const ONE_MORE_WITHIN: Duration = Duration::from_millis(200);
 const LINE_MAX: usize = 64 << 20;
 
+/// A server, as its administrator meets it, and as somebody meets it who brings nothing but an `Authorization` header.
 #[derive(Clone)]
-pub(super) struct Server(kube::Client);
+pub(super) struct Server {
+    known: kube::Client,
+    stranger: kube::Client,
+}
 
 /// An answer: its body is JSON where it can be read as such, else a string.
 pub(super) struct Answer {
@@ -43,8 +47,10 @@ pub(super) struct Watch {
 impl Server {
     pub(super) async fn of(kubeconfig: &Path) -> Result<Self> {
         let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-        Ok(Self(kube::Client::try_from(config)?))
+        let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        let known = kube::Client::try_from(config.clone())?;
+        config.auth_info = AuthInfo::default();
+        Ok(Self { known, stranger: kube::Client::try_from(config)? })
     }
 
     pub(super) async fn ask(&self, request: &Request) -> Result<Answer> {
@@ -60,13 +66,20 @@ impl Server {
     }
 
     pub(super) async fn watch(&self, request: &Request) -> Result<Watch> {
-        let response = timeout(ANSWER_WITHIN, self.0.send(http_request(request)?)).await.context("start a watch")??;
+        let response = timeout(ANSWER_WITHIN, self.client(request).send(http_request(request)?))
+            .await
+            .context("start a watch")??;
         let status = response.status().as_u16();
         Ok(Watch { status, body: response.into_body(), buffer: Vec::new(), ended: false })
     }
 
+    fn client(&self, request: &Request) -> &kube::Client {
+        let authorizes = request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        if authorizes { &self.stranger } else { &self.known }
+    }
+
     async fn answer(&self, request: &Request) -> Result<Answer> {
-        let response = self.0.send(http_request(request)?).await?;
+        let response = self.client(request).send(http_request(request)?).await?;
         let (head, body) = response.into_parts();
         let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let content_type = head.headers.get("content-type").map(text).unwrap_or_default();
@@ -142,7 +155,8 @@ fn http_request(request: &Request) -> Result<http::Request<Body>> {
     if !request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("user-agent")) {
         built = built.header("user-agent", USER_AGENT);
     }
-    for (name, value) in &request.headers {
+    let given = |(name, value): &&(String, String)| !(value.is_empty() && name.eq_ignore_ascii_case("authorization"));
+    for (name, value) in request.headers.iter().filter(given) {
         built = built.header(name, value);
     }
     let body = request.body.as_ref().map_or_else(Body::empty, |body| Body::from(body.clone().into_bytes()));

@@ -33,7 +33,8 @@ pub(super) async fn all(kubeconfig: &Path, scenarios: &[Scenario], scenarios_max
 
 async fn outcomes(server: &Server, serves: &Serves, scenario: &Scenario) -> Vec<Outcome> {
     let about = |(step, want): (&Mapping, &Value)| {
-        path_of(step, &scenario.steps).is_none_or(|path| serves.is_asked_about(path, want))
+        let pick = text(step, "pick").unwrap_or_default();
+        path_of(step, &scenario.steps).is_none_or(|path| serves.is_asked_about(path, pick, want))
     };
     let ours: Vec<bool> = scenario.steps.iter().zip(&scenario.recorded).map(about).collect();
     let answers = match answers(server, scenario, &ours).await {

@@ -32,10 +32,19 @@ impl Serves {
         Ok(Self(found))
     }
 
-    /// True when a step with this path and recorded answer is about something that the server has.
-    pub(super) fn is_asked_about(&self, path: &str, recorded: &Value) -> bool {
+    /// True when a step with this path, picked part and recorded answer is about something that the server has.
+    pub(super) fn is_asked_about(&self, path: &str, pick: &str, recorded: &Value) -> bool {
         let unknown = recorded["body"]["message"].as_str().is_some_and(|message| message.contains(UNKNOWN_PATH));
-        unknown || self.has(path)
+        unknown || self.has(path) && self.has_picked(path, pick)
+    }
+
+    /// Documents of all groups are asked for one: `groups[?name=='batch']`, `contains(keys(paths), 'apis/batch/v1')`.
+    fn has_picked(&self, path: &str, pick: &str) -> bool {
+        let path = path.split('?').next().unwrap_or_default();
+        let Some(named) = pick.split('\'').nth(1).filter(|_| matches!(path, "/apis" | "/openapi/v3")) else {
+            return true;
+        };
+        if path == "/apis" { self.has(&format!("/apis/{named}")) } else { self.has(&format!("/{named}")) }
     }
 
     fn has(&self, path: &str) -> bool {
