@@ -101,6 +101,8 @@ pub struct Hooks {
     pub validate_update: fn(&Value, &Value, Part) -> Vec<FieldError>,
     /// Checks a name, or the part of one before the generated suffix when the second argument is true.
     pub validate_name: fn(&str, bool) -> Vec<String>,
+    /// The words about a field selector that names another field.
+    pub unknown_field: fn(&str) -> String,
     /// What the client is told about an accepted object, in `Warning` headers.
     pub warnings: fn(&Value, Option<&Value>) -> Vec<String>,
 }
@@ -114,6 +116,7 @@ impl Default for Hooks {
             validate: |_| Vec::new(),
             validate_update: |_, _, _| Vec::new(),
             validate_name: crate::names::dns_subdomain_name,
+            unknown_field: |field| format!("field label not supported: {field}"),
             warnings: |_, _| Vec::new(),
         }
     }

@@ -48,6 +48,7 @@ fn job() -> Kind {
             prepare_create: generate_selector,
             validate: validation::jobs::job,
             validate_update: validation::jobs::job_update,
+            unknown_field: |field| format!("field label {field:?} not supported for Job"),
             warnings: job_warnings,
             ..Hooks::default()
         },

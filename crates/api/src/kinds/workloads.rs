@@ -76,6 +76,7 @@ fn stateful_set() -> Kind {
             validate_update: validation::stateful_set::stateful_set_update,
             validate_name: names::dns_label_name,
             warnings: stateful_set_warnings,
+            ..Hooks::default()
         },
         empty_status: Some(json!({"replicas": 0, "availableReplicas": 0})),
         ..row("apps", "v1", "StatefulSet", "statefulsets")

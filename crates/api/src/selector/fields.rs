@@ -70,7 +70,7 @@ fn unsupported(kind: &Kind, field: &str) -> Error {
         let known = "only \"metadata.name\", \"metadata.namespace\"";
         return Error(format!("\"{field}\" is not a known field selector: {known}"));
     }
-    Error(format!("field label not supported: {field}"))
+    Error((kind.hooks.unknown_field)(field))
 }
 
 fn value(kind: &Kind, object: &Value, field: &str) -> String {
