@@ -1,6 +1,7 @@
 //! A local copy of a kind's objects that follows the API server. It never writes.
 
 use std::fmt::Debug;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,12 +15,14 @@ use kube::api::{WatchEvent, WatchParams};
 use kube::core::PartialObjectMeta;
 use kube::{Api, Resource};
 use parking_lot::RwLock;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::cache::Cache;
 use crate::key::parse_revision;
+use crate::record::{RECALL_AFTER, Record};
 use crate::{Changes, is_gone};
 
 const RETRY_BASE: Duration = Duration::from_millis(50);
@@ -48,6 +51,7 @@ struct Shared<K> {
     params: WatchParams,
     open: Open<K>,
     trim: Option<Trim<K>>,
+    record: Option<Record<K>>,
     cache: RwLock<Cache<K>>,
     changed: watch::Sender<u64>,
     synced: Gate,
@@ -74,6 +78,7 @@ impl<K: Cached> Informer<K> {
             params: WatchParams { timeout: Some(WATCH_SECONDS), bookmarks: true, ..WatchParams::default() },
             open,
             trim: None,
+            record: None,
             cache: RwLock::new(Cache::new()),
             changed: watch::Sender::new(0),
             synced: Gate::new(),
@@ -102,6 +107,18 @@ impl<K: Cached> Informer<K> {
         self
     }
 
+    /// Keeps everything in the file `path`, and begins with that when the API server is away.
+    ///
+    /// The cache is then [`synced`](Self::synced), at revision 0. When the server is back, only what differs is told.
+    #[must_use]
+    pub fn recorded(mut self, path: PathBuf) -> Self
+    where
+        K: Serialize,
+    {
+        self.building().record = Some(Record::new(path));
+        self
+    }
+
     fn building(&mut self) -> &mut Shared<K> {
         Arc::get_mut(&mut self.0).expect("an informer is configured before it is shared")
     }
@@ -115,10 +132,18 @@ impl<K: Cached> Informer<K> {
 
     /// Lists and watches in `scope` until the scope ends. Starting it twice is the same as once.
     pub fn start<E: Send + 'static>(&self, scope: &mut Scope<E>) {
-        if !self.0.started.swap(true, Ordering::AcqRel) {
+        if self.0.started.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let informer = self.clone();
+        scope.spawn(|token| async move {
+            informer.follow(token).await;
+            Ok(())
+        });
+        if let Some(record) = self.0.record.clone() {
             let informer = self.clone();
             scope.spawn(|token| async move {
-                informer.follow(token).await;
+                informer.keep(record, token).await;
                 Ok(())
             });
         }
@@ -192,6 +217,39 @@ impl<K: Cached> Informer<K> {
                 self.failed(&error, &mut resume);
             }
             token.run_until_cancelled(tokio::time::sleep(backoff.next_delay_jittered())).await;
+        }
+    }
+
+    /// Begins with the record when the API server takes too long, and writes down what it says from then on.
+    async fn keep(self, record: Record<K>, token: CancellationToken) {
+        let mut changed = self.changed();
+        let synced = tokio::time::timeout(RECALL_AFTER, self.synced());
+        match token.run_until_cancelled(synced).await {
+            Some(Err(_)) => self.recall(&record).await,
+            Some(Ok(())) | None => {}
+        }
+        let mut is_stopping = false;
+        while !is_stopping {
+            is_stopping = token.run_until_cancelled(changed.changed()).await.is_none();
+            let is_behind = !is_stopping || changed.has_changed().unwrap_or(false);
+            changed.borrow_and_update();
+            if self.revision() > 0 && is_behind {
+                let pause = record.write(self.list()).await;
+                token.run_until_cancelled(tokio::time::sleep(pause)).await;
+            }
+        }
+    }
+
+    async fn recall(&self, record: &Record<K>) {
+        let Some(objects) = record.read().await else { return };
+        let mut cache = self.0.cache.write();
+        // What the server says meanwhile goes before.
+        if cache.revision() == 0 {
+            info!(kind = std::any::type_name::<K>(), n_objects = objects.len(), "began with what was last known");
+            cache.replace(objects, 0);
+            drop(cache);
+            self.0.changed.send_modify(|n_changes| *n_changes += 1);
+            self.0.synced.open();
         }
     }
 

@@ -15,6 +15,7 @@ mod error;
 mod heartbeat;
 mod informer;
 mod key;
+mod record;
 mod recorder;
 mod road;
 

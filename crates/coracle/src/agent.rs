@@ -37,16 +37,19 @@ pub(crate) async fn run(settings: Agent, token: CancellationToken) -> Result<()>
     let own = mesh_config(&joined.name, settings.listen, &joined.ca_pem, &joined.identity)?;
     let bound = Mesh::bind(own)?;
     let server = resolve(&joined.server, &token).await?;
-    let Some(layout) = layout(client.clone(), &token).await else { return Ok(()) };
+    let record = data_dir.join("record");
+    make_private_dir(&record)?;
+    let Some(layout) = layout(coracle_node::remembering(&client, record.clone()), &token).await else { return Ok(()) };
 
     let mut config = coracle_node::Config::new(&joined.name, data_dir.join("node"));
+    config.remembers = true;
     config.max_pods = settings.node.max_pods;
     config.addresses = if settings.address.is_empty() { vec![own_address(server)?] } else { settings.address.clone() };
     config.port = bound.mesh.port();
     let node_ports = settings.node.node_port_address.unwrap_or(settings.listen.ip());
 
     let mut scope = Scope::child_of(&token);
-    let mut machine = Machine::open(layout, client.clone(), &data_dir, config.max_pods, node_ports).await?;
+    let mut machine = Machine::open(layout, client.clone(), &data_dir, Some(record), config.max_pods, node_ports).await?;
     let control_plane = Member { addresses: vec![server], networks: Vec::new() };
     machine.neighbours.add_member(CONTROL_PLANE, control_plane);
     let name = joined.name.clone();

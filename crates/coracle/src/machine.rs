@@ -1,7 +1,7 @@
 //! What the nodes of one process share: a wasm engine, images, the caches of services and names; and how one is started.
 
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -40,16 +40,27 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// A machine for `n_pods` pods in all, which reads services and nodes through `client`.
+    /// A machine for `n_pods` pods in all, which reads services and nodes through `client`, and keeps them in `record` if
+    /// it must do without the API server.
     pub(crate) async fn open(
         layout: Layout,
         client: Client,
         data_dir: &Path,
+        record: Option<PathBuf>,
         n_pods: u32,
         node_port_address: IpAddr,
     ) -> Result<Self> {
         let services = Informer::new(Api::all(client.clone()));
         let slices = Informer::new(Api::all(client.clone()));
+        let neighbours = Neighbours::new(client);
+        let (services, slices, neighbours) = match &record {
+            Some(dir) => (
+                services.recorded(dir.join("services.json")),
+                slices.recorded(dir.join("slices.json")),
+                neighbours.recorded(dir.join("nodes.json")),
+            ),
+            None => (services, slices, neighbours),
+        };
         let names = ClusterNames::new(services.clone(), slices.clone(), &layout.cluster_domain);
         let (runtime, images) = open_engine(data_dir, n_pods + INSTANCES_SPARE).await?;
         Ok(Self {
@@ -61,7 +72,7 @@ impl Machine {
             names,
             services,
             slices,
-            neighbours: Neighbours::new(client),
+            neighbours,
             layout,
         })
     }

@@ -24,7 +24,7 @@ pub(crate) async fn start(
     let client = control_plane.client(User::new("system:kube-proxy", &[]));
     let n_pods = u32::from(settings.n_nodes) * settings.max_pods;
     let mut machine =
-        Machine::open(settings.layout(), client, &settings.data_dir, n_pods, settings.node_port_address).await?;
+        Machine::open(settings.layout(), client, &settings.data_dir, None, n_pods, settings.node_port_address).await?;
     steps.done("wasm engine ready");
     let first = node_names::first(&settings.data_dir)?;
     machine.neighbours.add_mesh(control_plane.mesh());

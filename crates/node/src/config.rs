@@ -16,6 +16,8 @@ pub struct Config {
     pub name: String,
     /// Where this node alone keeps its pods' volumes and logs.
     pub data_dir: PathBuf,
+    /// Whether the node keeps what it needs to start its pods while the API server is away.
+    pub remembers: bool,
     /// The machine's addresses, as other nodes and users reach it.
     pub addresses: Vec<IpAddr>,
     /// The UDP port on which other nodes and the control plane reach this one; 0 when they do not.
@@ -43,6 +45,7 @@ impl Config {
         Self {
             name: name.into(),
             data_dir: data_dir.into(),
+            remembers: false,
             addresses: vec![IpAddr::from([127, 0, 0, 1])],
             port: 0,
             pod_cidrs: Vec::new(),
@@ -67,6 +70,16 @@ impl Config {
     /// Where the volumes of claims are, which outlive pods.
     pub(crate) fn volumes_dir(&self) -> PathBuf {
         self.data_dir.join("volumes")
+    }
+
+    /// The pods that were last known.
+    pub(crate) fn pods_record(&self) -> Option<PathBuf> {
+        self.remembers.then(|| self.data_dir.join("pods.json"))
+    }
+
+    /// The networks that were last known.
+    pub(crate) fn networks_record(&self) -> Option<PathBuf> {
+        self.remembers.then(|| self.data_dir.join("networks.json"))
     }
 
     pub(crate) fn pods_dir(&self) -> PathBuf {

@@ -44,6 +44,21 @@ impl Ipam {
         if addresses.is_empty() { None } else { Some(addresses) }
     }
 
+    /// Takes the addresses that a pod had before, if they are this node's and free.
+    pub(crate) fn take_back(&mut self, addresses: &[IpAddr]) -> bool {
+        let is_free = |address: &IpAddr| {
+            self.pools.iter().any(|pool| pool.network.contains(address) && !pool.taken.contains(address))
+        };
+        let is_whole = addresses.len() == self.pools.len() && !addresses.is_empty();
+        if !is_whole || !addresses.iter().all(is_free) {
+            return false;
+        }
+        for pool in &mut self.pools {
+            pool.taken.extend(addresses.iter().filter(|address| pool.network.contains(*address)));
+        }
+        true
+    }
+
     pub(crate) fn release(&mut self, addresses: &[IpAddr]) {
         for pool in &mut self.pools {
             pool.taken.retain(|taken| !addresses.contains(taken));

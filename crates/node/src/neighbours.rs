@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use coracle_client::Informer;
@@ -37,6 +38,13 @@ impl Neighbours {
     /// Neighbours that are learnt through `client`.
     pub fn new(client: Client) -> Self {
         Self { nodes: Informer::new(Api::all(client)), here: HashMap::new(), others: Vec::new(), fixed: Members::new() }
+    }
+
+    /// Keeps what is known of nodes in the file `path`, and begins with that while the API server is away.
+    #[must_use]
+    pub fn recorded(mut self, path: PathBuf) -> Self {
+        self.nodes = self.nodes.recorded(path);
+        self
     }
 
     /// Adds the fabric and the mesh of the node `name`.

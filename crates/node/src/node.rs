@@ -94,8 +94,11 @@ impl Node {
             clean(client, volumes, token).await;
             Ok(())
         });
-        let pods: Informer<Pod> =
+        let mut pods: Informer<Pod> =
             Informer::new(Api::all(context.client.clone())).fields(format!("spec.nodeName={name}"));
+        if let Some(record) = context.config.pods_record() {
+            pods = pods.recorded(record);
+        }
         pods.start(&mut scope);
         scope.spawn(|token| async move {
             if token.run_until_cancelled(context.services.synced()).await.is_some() {
@@ -122,6 +125,7 @@ impl Node {
             recorder: Recorder::start(self.client.clone(), COMPONENT, &self.config.name, clock.clone(), beneath),
             allocatable: registration::allocatable(&self.config),
             ipam: Mutex::new(Ipam::new(&self.networks)),
+            kept_addresses: Mutex::default(),
             logs: Logs::new(self.config.log_bounds, clock),
             writes: Context::writes(),
             services,

@@ -20,6 +20,8 @@ use crate::error::chain;
 use crate::{Config, Error};
 
 const LEASE_NAMESPACE: &str = "kube-node-lease";
+/// A node that knows its networks waits no longer for the API server.
+const PATIENCE: Duration = Duration::from_secs(3);
 const RETRY_BASE: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
@@ -27,7 +29,41 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 ///
 /// It comes before [`crate::Node::new`], because the pod network must be known to make the node's fabric.
 pub async fn join(config: &Config, client: &Client, token: CancellationToken) -> Result<Vec<IpNet>, Error> {
-    let node = register(config, client, &token).await?;
+    let known = kept_networks(config);
+    let found = match known.clone() {
+        Some(kept) => match tokio::time::timeout(PATIENCE, try_register(config, client)).await {
+            Ok(Ok(node)) => Some(networks(&node)).filter(|networks| !networks.is_empty()).unwrap_or(kept),
+            Ok(Err(_)) | Err(_) => {
+                info!(node = %config.name, "API server away, began with the networks that were last known");
+                kept
+            }
+        },
+        None => first_networks(config, client, &token).await?,
+    };
+    if known.as_ref() != Some(&found) {
+        keep_networks(config, &found);
+    }
+    Ok(found)
+}
+
+/// What was last known, where the node keeps it.
+fn kept_networks(config: &Config) -> Option<Vec<IpNet>> {
+    let bytes = std::fs::read(config.networks_record()?).ok()?;
+    serde_json::from_slice(&bytes).ok().filter(|networks: &Vec<IpNet>| !networks.is_empty())
+}
+
+fn keep_networks(config: &Config, networks: &[IpNet]) {
+    let Some(path) = config.networks_record() else { return };
+    let bytes = serde_json::to_vec(networks).expect("networks are JSON");
+    let made = std::fs::create_dir_all(&config.data_dir).map_err(|error| error.to_string());
+    let written = made.and_then(|()| coracle_pki::write_private(&path, &bytes).map_err(|error| error.to_string()));
+    if let Err(error) = written {
+        warn!(path = %path.display(), error, "networks not kept");
+    }
+}
+
+async fn first_networks(config: &Config, client: &Client, token: &CancellationToken) -> Result<Vec<IpNet>, Error> {
+    let node = register(config, client, token).await?;
     info!(node = %config.name, "node registered");
     let networks = networks(&node);
     if !networks.is_empty() {
@@ -36,7 +72,7 @@ pub async fn join(config: &Config, client: &Client, token: CancellationToken) ->
     if !config.pod_cidrs.is_empty() {
         return Ok(config.pod_cidrs.clone());
     }
-    let waited = token.run_until_cancelled(allocated(config, client, &token)).await;
+    let waited = token.run_until_cancelled(allocated(config, client, token)).await;
     waited.flatten().ok_or_else(|| Error::NoPodNetwork { node: config.name.clone() })
 }
 

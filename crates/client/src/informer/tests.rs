@@ -127,3 +127,40 @@ async fn a_dead_connection_is_given_up() {
     let (_, _silent) = requests.recv().await.unwrap();
     assert!(requests.recv().await.is_some(), "it asks again although the first answer never ended");
 }
+
+#[tokio::test]
+async fn it_begins_with_its_record_while_the_server_is_away_and_then_tells_what_differs() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("maps.json");
+    let (api, mut requests) = server();
+    let first = Informer::new(api).recorded(path.clone());
+    let mut scope = Scope::<Infallible>::child_of(&CancellationToken::new());
+    first.start(&mut scope);
+    let (_, lines) = requests.recv().await.unwrap();
+    for name in ["gone", "same"] {
+        lines.send(event("ADDED", name, 3)).await.unwrap();
+    }
+    lines.send(end_of_list(7)).await.unwrap();
+    first.synced().await;
+    scope.cancel();
+    scope.join().await.unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+
+    tokio::time::pause();
+    let (api, mut requests) = server();
+    let second = Informer::new(api).recorded(path);
+    let mut changes = second.subscribe();
+    let mut scope = Scope::<Infallible>::child_of(&CancellationToken::new());
+    second.start(&mut scope);
+    let (query, lines) = requests.recv().await.unwrap();
+    second.synced().await;
+    assert_eq!((names(&second), second.revision()), (vec!["gone".to_owned(), "same".to_owned()], 0));
+    assert_eq!(changes.take().len(), 2);
+
+    assert!(query.contains("sendInitialEvents=true"));
+    lines.send(event("ADDED", "same", 3)).await.unwrap();
+    lines.send(end_of_list(9)).await.unwrap();
+    let told: Vec<_> = changes.next().await.into_iter().map(|c| (c.key.name, c.new.is_some())).collect();
+    assert_eq!((told, second.revision()), (vec![("gone".to_owned(), false)], 9));
+}

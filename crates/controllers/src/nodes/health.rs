@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use coracle_client::{EventType, Key, Recorder};
 use coracle_stdx::Clock;
@@ -20,6 +21,8 @@ use crate::error::Tolerate;
 use crate::informers::{Informers, NODE_LEASES};
 use crate::{Error, batch};
 
+/// Nodes not looked at for so many periods were not looked at because we were held up.
+const HELD_UP_PERIODS: u32 = 3;
 /// What a node that is heard of says about itself.
 const CONDITIONS: [&str; 4] = [READY, "MemoryPressure", "DiskPressure", "PIDPressure"];
 
@@ -34,7 +37,10 @@ pub(crate) struct NodeHealth {
 
 /// The last sign of life of each node, by our own clock: the node's clock may be wrong.
 #[derive(Default)]
-pub(crate) struct Signs(HashMap<String, Sign>);
+pub(crate) struct Signs {
+    by_node: HashMap<String, Sign>,
+    looked_at: Option<Timestamp>,
+}
 
 struct Sign {
     shown: Shown,
@@ -48,6 +54,15 @@ struct Shown {
 }
 
 impl Signs {
+    /// Begins a look at all nodes. The time in which we should have looked and did not, because this process was held up,
+    /// is nobody's silence.
+    fn look(&mut self, now: Timestamp, period: Duration) {
+        let since = self.looked_at.replace(now).and_then(|before| Duration::try_from(now.duration_since(before)).ok());
+        if let Some(held_up) = since.and_then(|since| since.checked_sub(HELD_UP_PERIODS * period)) {
+            self.by_node.values_mut().for_each(|sign| sign.at += held_up + HELD_UP_PERIODS * period);
+        }
+    }
+
     /// When the node last gave a sign of life.
     fn note(&mut self, node: &Node, lease: Option<&Lease>, now: Timestamp) -> Timestamp {
         let shown = Shown {
@@ -55,17 +70,17 @@ impl Signs {
             heartbeat: condition(node, READY).and_then(|ready| ready.last_heartbeat_time.clone()),
         };
         let name = node.metadata.name.clone().unwrap_or_default();
-        match self.0.get(&name) {
+        match self.by_node.get(&name) {
             Some(sign) if sign.shown == shown => sign.at,
             Some(_) | None => {
-                self.0.insert(name, Sign { shown, at: now });
+                self.by_node.insert(name, Sign { shown, at: now });
                 now
             }
         }
     }
 
     fn keep(&mut self, names: impl Fn(&str) -> bool) {
-        self.0.retain(|name, _| names(name));
+        self.by_node.retain(|name, _| names(name));
     }
 }
 
@@ -107,6 +122,7 @@ impl Reconcile for NodeHealth {
         let nodes = self.informers.nodes.list();
         let silent: Vec<(Arc<Node>, Vec<NodeCondition>)> = {
             let mut signs = self.signs.lock();
+            signs.look(now, self.timings.monitor_period);
             signs.keep(|name| self.informers.nodes.get("", name).is_some());
             let silence = |node: Arc<Node>| {
                 let lease = self.informers.leases.get(NODE_LEASES, node.metadata.name.as_deref().unwrap_or_default());
@@ -139,8 +155,6 @@ impl NodeHealth {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn at(second: i64) -> Timestamp {
@@ -169,6 +183,21 @@ mod tests {
         assert_eq!(signs.note(&node, Some(&lease(6)), at(120)), at(120));
         signs.keep(|_| false);
         assert_eq!(signs.note(&node, Some(&lease(6)), at(130)), at(130));
+    }
+
+    #[test]
+    fn what_was_not_looked_at_is_not_silence() {
+        let (mut signs, node) = (Signs::default(), node(json!([{"type": "Ready", "status": "True"}])));
+        let period = Duration::from_secs(5);
+        let mut heard = |second| {
+            signs.look(at(second), period);
+            signs.note(&node, Some(&lease(5)), at(second))
+        };
+        assert_eq!(heard(100), at(100));
+        assert_eq!(heard(110), at(100));
+        // This process stood still for minutes.
+        assert_eq!(heard(410), at(400));
+        assert_eq!(heard(415), at(400));
     }
 
     #[test]

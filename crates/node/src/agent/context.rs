@@ -1,6 +1,7 @@
 //! What all workers of a node share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use coracle_client::{EventType, Informer, Recorder};
@@ -29,6 +30,8 @@ pub(crate) struct Context {
     pub(crate) images: Arc<Images>,
     pub(crate) logs: Logs,
     pub(crate) ipam: Mutex<Ipam>,
+    /// What pods, by UID, had before the node was restarted, and get again: their services still name it.
+    pub(crate) kept_addresses: Mutex<HashMap<String, Vec<IpAddr>>>,
     pub(crate) services: Informer<core::Service>,
     pub(crate) recorder: Recorder,
     /// What the node offers, by resource.
@@ -40,6 +43,27 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn writes() -> Arc<Semaphore> {
         Arc::new(Semaphore::new(WRITES_MAX))
+    }
+
+    /// Keeps the addresses that pods had for them, before any other gets one.
+    pub(super) fn keep_addresses(&self, pods: &[Arc<core::Pod>]) {
+        let (mut kept, mut ipam) = (self.kept_addresses.lock(), self.ipam.lock());
+        for pod in pods {
+            let Some(status) = pod.status.as_ref() else { continue };
+            let is_over = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
+            let ips = status.pod_ips.iter().flatten();
+            let addresses: Vec<IpAddr> = ips.filter_map(|known| known.ip.parse().ok()).collect();
+            if !is_over && ipam.take_back(&addresses) {
+                kept.insert(pod.metadata.uid.clone().unwrap_or_default(), addresses);
+            }
+        }
+    }
+
+    /// Frees what was kept for a pod that did not come to take it.
+    pub(super) fn give_up_addresses(&self, uid: &str) {
+        if let Some(addresses) = self.kept_addresses.lock().remove(uid) {
+            self.ipam.lock().release(&addresses);
+        }
     }
 
     /// Tells the user what happened to a pod, or to one of its containers.

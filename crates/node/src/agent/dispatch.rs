@@ -22,7 +22,11 @@ pub(super) type Desired = Option<Arc<Pod>>;
 /// Runs workers until the token is cancelled, and returns when all of them have drained.
 pub(crate) async fn dispatch(context: Arc<Context>, pods: Informer<Pod>, token: CancellationToken) {
     let Some(()) = token.run_until_cancelled(pods.synced()).await else { return };
-    remove_orphans(&context, &pods.list()).await;
+    // What was last known may lack the newest pods.
+    if pods.revision() > 0 {
+        remove_orphans(&context, &pods.list()).await;
+    }
+    context.keep_addresses(&pods.list());
     let mut changes = pods.subscribe();
     let mut workers = Workers { context, by_uid: HashMap::new(), prune_at: PRUNE_MIN, scope: Scope::child_of(&token) };
     while let Some(changed) = token.run_until_cancelled(changes.next()).await {

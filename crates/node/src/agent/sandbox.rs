@@ -22,6 +22,8 @@ use crate::volumes::{self, Directories, Files, Materials, Source, Token, TokenWi
 
 /// How long preparing a pod may wait for the API.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// A token is not asked for more often than this.
+const RENEWAL_MIN: Duration = Duration::from_secs(30);
 /// Addresses that are tried when one is still held by a pod that is leaving.
 const ADDRESSES_MAX: usize = 4;
 
@@ -44,10 +46,11 @@ pub(super) fn attach(context: &Context, pod: &core::Pod) -> Result<Arc<PodNetwor
         uid: pod.metadata.uid.clone().unwrap_or_default(),
     };
     let mut refused = Vec::new();
+    let mut kept = context.kept_addresses.lock().remove(&identity.uid);
     let mut attached =
         Err(failure("Failed to create pod sandbox: no address is free in the node's pod network".into()));
     while refused.len() < ADDRESSES_MAX {
-        let Some(addresses) = context.ipam.lock().allocate() else { break };
+        let Some(addresses) = kept.take().or_else(|| context.ipam.lock().allocate()) else { break };
         match context.fabric.attach(identity.clone(), &addresses) {
             Ok(network) => {
                 attached = Ok(network);
@@ -69,12 +72,13 @@ pub(super) fn attach(context: &Context, pod: &core::Pod) -> Result<Arc<PodNetwor
 /// Writes the pod's volumes, or writes them anew. Returns when they are to be renewed next because of a token.
 pub(super) async fn volumes(
     context: &Context,
+    reader: &kube::Client,
     pod: &core::Pod,
     addresses: &[IpAddr],
     directories: &Directories,
     tokens: &Tokens,
 ) -> Result<Option<Instant>, Failure> {
-    match tokio::time::timeout(PATIENCE, try_volumes(context, pod, addresses, directories, tokens)).await {
+    match tokio::time::timeout(PATIENCE, try_volumes(context, reader, pod, addresses, directories, tokens)).await {
         Ok(written) => written,
         Err(_) => Err(Failure { reason: "FailedMount", message: "timed out waiting for the API".into() }),
     }
@@ -82,6 +86,7 @@ pub(super) async fn volumes(
 
 async fn try_volumes(
     context: &Context,
+    reader: &kube::Client,
     pod: &core::Pod,
     addresses: &[IpAddr],
     directories: &Directories,
@@ -92,8 +97,8 @@ async fn try_volumes(
     };
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let references = volumes::references(spec);
-    let fetch = objects::fetch(&context.client, namespace, &references);
-    let (objects, given) = tokio::join!(fetch, tokens.give(&context.client, pod, spec));
+    let fetch = objects::fetch(reader, namespace, &references);
+    let (objects, given) = tokio::join!(fetch, tokens.give(reader, pod, spec));
     let objects = objects.map_err(|error| mount_failure("", &chain(&error)))?;
     let (given, renewal) = given?;
     let facts = Facts {
@@ -113,7 +118,7 @@ async fn try_volumes(
             }
             Source::Claim => {
                 let all = context.config.volumes_dir();
-                let found = claims::directory(&context.client, pod, volume, &all).await;
+                let found = claims::directory(reader, pod, volume, &all).await;
                 let directory = found.unwrap_or_else(|| Err("it is no claim".to_owned()));
                 Content::Elsewhere(directory.map_err(|why| mount_failure(&volume.name, &why))?)
             }
@@ -175,8 +180,8 @@ impl Tokens {
             let (token, renewed_at) = match known {
                 Some(known) => known,
                 None => {
-                    let token = request(client, pod, spec, &wish).await?;
-                    (token, Instant::now() + wish.renewed_after())
+                    let (token, lasts) = request(client, pod, spec, &wish).await?;
+                    (token, Instant::now() + renewed_after(&wish, lasts))
                 }
             };
             self.0.lock().insert(wish.clone(), (token.clone(), renewed_at));
@@ -192,7 +197,7 @@ async fn request(
     pod: &core::Pod,
     spec: &core::PodSpec,
     wish: &TokenWish,
-) -> Result<Token, Failure> {
+) -> Result<(Token, Option<Duration>), Failure> {
     let api: Api<core::ServiceAccount> =
         Api::namespaced(client.clone(), pod.metadata.namespace.as_deref().unwrap_or_default());
     let account = spec.service_account_name.as_deref().filter(|name| !name.is_empty()).unwrap_or("default");
@@ -212,5 +217,15 @@ async fn request(
     };
     let answer = api.create_token_request(account, &PostParams::default(), &request).await;
     let answer = answer.map_err(|error| mount_failure("", &format!("failed to fetch token: {}", chain(&error))))?;
-    Ok(answer.status.and_then(|status| status.token).unwrap_or_default())
+    let status = answer.status.unwrap_or_default();
+    let now = jiff::Timestamp::now();
+    let lasts =
+        status.expiration_timestamp.map(|end| Duration::try_from(end.0.duration_since(now)).unwrap_or_default());
+    Ok((status.token.unwrap_or_default(), lasts))
+}
+
+/// A token that was remembered may be about to end: then another is asked for soon.
+fn renewed_after(wish: &TokenWish, lasts: Option<Duration>) -> Duration {
+    let usual = wish.renewed_after();
+    lasts.map_or(usual, |lasts| usual.min(lasts.mul_f64(0.8))).max(RENEWAL_MIN)
 }

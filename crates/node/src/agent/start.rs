@@ -28,6 +28,7 @@ const LISTENING_MAX: Duration = Duration::from_secs(5);
 /// What is to be started.
 pub(super) struct Start {
     pub(super) context: Arc<Context>,
+    pub(super) reader: kube::Client,
     pub(super) handle: Arc<Handle>,
     pub(super) pod: Arc<core::Pod>,
     pub(super) network: Arc<PodNetwork>,
@@ -93,7 +94,7 @@ impl Start {
         if references.is_empty() {
             return Ok(Objects::default());
         }
-        let fetch = objects::fetch(&self.context.client, namespace, &references);
+        let fetch = objects::fetch(&self.reader, namespace, &references);
         match tokio::time::timeout(PATIENCE, fetch).await {
             Ok(Ok(objects)) => Ok(objects),
             Ok(Err(error)) => Err((CONFIG_ERROR, chain(&error))),

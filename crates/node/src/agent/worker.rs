@@ -27,6 +27,7 @@ use super::report::{Report, Written};
 use super::sandbox::{Failure, Tokens};
 use super::{Context, Handle, Running};
 use crate::lifecycle::{self, Event, Plan, Surroundings, Terminated, adopt, gates, step, wake};
+use crate::recall::remembering;
 use crate::volumes::Directories;
 
 /// What the worker does while nothing has to be done.
@@ -47,6 +48,8 @@ enum Effect {
 
 pub(super) struct Worker {
     context: Arc<Context>,
+    /// By which what the pod needs is read.
+    reader: kube::Client,
     handle: Arc<Handle>,
     pod: Arc<core::Pod>,
     directories: Directories,
@@ -67,6 +70,10 @@ impl Worker {
         let uid = pod.metadata.uid.clone().unwrap_or_default();
         let dir = context.config.pod_dir(&uid);
         let directories = Directories { volumes: dir.join("volumes"), singles: dir.join("singles") };
+        let reader = match context.config.remembers {
+            true => remembering(&context.client, dir.join("record")),
+            false => context.client.clone(),
+        };
         let state = adopt(&pod, context.config.clock.now());
         let handle = Arc::new(Handle {
             key: Key::of(&pod.metadata),
@@ -81,6 +88,7 @@ impl Worker {
         let conditions = pod.status.as_ref().and_then(|status| status.conditions.clone()).unwrap_or_default();
         Self {
             context,
+            reader,
             handle,
             pod,
             directories,

@@ -115,8 +115,8 @@ impl Worker {
 
     fn write_volumes(&self) -> impl Future<Output = Result<Option<Instant>, Failure>> + Send + use<> {
         let (context, pod, tokens) = (self.context.clone(), self.pod.clone(), self.tokens.clone());
-        let (addresses, directories) = (self.addresses(), self.directories.clone());
-        async move { sandbox::volumes(&context, &pod, &addresses, &directories, &tokens).await }
+        let (addresses, directories, reader) = (self.addresses(), self.directories.clone(), self.reader.clone());
+        async move { sandbox::volumes(&context, &reader, &pod, &addresses, &directories, &tokens).await }
     }
 
     fn plan_refresh(&mut self, renewal: Option<Instant>) {
@@ -135,6 +135,7 @@ impl Worker {
         };
         let start = Start {
             context: self.context.clone(),
+            reader: self.reader.clone(),
             handle: self.handle.clone(),
             pod: self.pod.clone(),
             network,

@@ -112,6 +112,7 @@ impl Worker {
             Ok(()) | Err(_) => {}
         };
         tokio::task::spawn_blocking(remove).await.expect("removing directories does not panic");
+        self.context.give_up_addresses(&self.handle.uid);
         self.context.pods.remove(&self.handle);
     }
 }
