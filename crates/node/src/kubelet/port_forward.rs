@@ -4,8 +4,6 @@ mod channels;
 mod relay;
 mod tunnel;
 
-use std::net::IpAddr;
-
 use axum::extract::{Path, Query, Request, State};
 use axum::response::{IntoResponse, Response};
 
@@ -13,9 +11,7 @@ use super::Kubelet;
 use super::channels::Protocol;
 use super::target;
 use super::upgrade::{Handshake, Refusal};
-use crate::agent::Handle;
-use crate::lifecycle::Sandbox;
-use relay::Target;
+use relay::{Target, address};
 
 /// SPDY in the messages of a WebSocket, as kubectl asks for it.
 const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
@@ -49,26 +45,18 @@ fn begin(
     request: Request,
 ) -> Result<Response, Refusal> {
     let handle = target::pod(&kubelet.pods, namespace, pod)?;
-    let address = address(&handle)
-        .ok_or_else(|| Refusal::internal(format!("pod not found (\"{pod}_{namespace}\"): it has no address here")))?;
+    if address(&handle).is_none() {
+        return Err(Refusal::internal(format!("pod not found (\"{pod}_{namespace}\"): it has no address here")));
+    }
     let (mut parts, _) = request.into_parts();
     let handshake = Handshake::of(&mut parts, &PROTOCOLS)?;
-    let target = Target { fabric: kubelet.fabric.clone(), address, pod: handle.uid.clone() };
+    let target = Target { fabric: kubelet.fabric.clone(), pod: handle };
     if handshake.protocol() == TUNNEL {
         return handshake.accept(&kubelet.sessions, move |socket| tunnel::carry(socket, target));
     }
     let ports = ports(query).map_err(Refusal::bad_request)?;
     let protocol = Protocol::named(handshake.protocol());
     handshake.accept(&kubelet.sessions, move |socket| channels::carry(socket, protocol, target, ports))
-}
-
-/// The pod's address, while it has one.
-fn address(handle: &Handle) -> Option<IpAddr> {
-    let state = handle.state.lock();
-    match &state.sandbox {
-        Sandbox::Ready { addresses } if !state.released => addresses.first().copied(),
-        Sandbox::Ready { .. } | Sandbox::Absent | Sandbox::Preparing { .. } | Sandbox::Failed { .. } => None,
-    }
 }
 
 /// The ports that a client of channels must name beforehand.

@@ -8,6 +8,8 @@ use coracle_runtime::Pipe;
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
 use serde::Deserialize;
+use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 use tracing::debug;
 
@@ -21,6 +23,11 @@ use crate::terminal::{Terminal, Typed, shown};
 const PIECE_BYTES_MAX: usize = 32 << 10;
 /// A client that takes nothing for so long is given up, so that it does not hold up a container for ever.
 const STALLED_MAX: Duration = Duration::from_secs(60);
+/// How often a client is called, to learn that it has left although it could not be listened to.
+const PING_EVERY: Duration = Duration::from_secs(20);
+/// After this, a client with a terminal that has not told its size never will. One that is about to takes the end of a
+/// very short run for an error.
+const SIZE_MAX: Duration = Duration::from_millis(100);
 /// How long a client may take to close after the last word.
 const GOODBYE_MAX: Duration = Duration::from_secs(2);
 
@@ -60,7 +67,7 @@ type Source = SplitStream<WebSocket>;
 
 /// Carries `run` over `socket`.
 pub(super) async fn carry(socket: WebSocket, protocol: Protocol, wanted: Wanted, run: Run) {
-    let Run { stdin, owns_stdin, output, mut interrupt, mut outcome } = run;
+    let Run { stdin, owns_stdin, output, mut interrupt, outcome } = run;
     let _ends_when_the_client_leaves = Hangup(output.clone());
     let (mut sink, mut source) = socket.split();
     let lowest = if wanted.stdout {
@@ -74,11 +81,21 @@ pub(super) async fn carry(socket: WebSocket, protocol: Protocol, wanted: Wanted,
     if send(&mut sink, protocol.encode(lowest, &[])).await.is_err() {
         return;
     }
-    let input = Input { stdin: stdin.filter(|_| wanted.stdin), owns_stdin, echo: output.stdout.clone() };
+    let begun = Instant::now();
+    let input = Input {
+        stdin: stdin.filter(|_| wanted.stdin),
+        owns_stdin,
+        echo: output.stdout.clone(),
+        is_sized: Notify::new(),
+    };
     let listening = listen(&mut source, protocol, wanted.tty, &input, interrupt.as_deref_mut());
     let writing = async {
-        let (outcome, written) = tokio::join!(&mut outcome, write(&mut sink, protocol, wanted, &output));
-        written.map(|()| outcome)
+        let outcome = async { Ok(outcome.await) };
+        let (outcome, ()) = tokio::try_join!(outcome, write(&mut sink, protocol, wanted, &output))?;
+        if wanted.tty {
+            let _ = tokio::time::timeout_at(begun + SIZE_MAX, input.is_sized.notified()).await;
+        }
+        Ok::<_, ()>(outcome)
     };
     let ended = tokio::select! {
         ended = writing => ended.ok(),
@@ -114,10 +131,17 @@ async fn send(sink: &mut Sink, message: Message) -> Result<(), ()> {
 /// Sends both streams until they have ended.
 async fn write(sink: &mut Sink, protocol: Protocol, wanted: Wanted, output: &Ends) -> Result<(), ()> {
     let (mut stdout, mut stderr) = (true, true);
+    let mut pings = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
     while stdout || stderr {
+        // Errors first: a client may leave when it has all of the output.
         let (channel, bytes) = tokio::select! {
-            bytes = output.stdout.read(PIECE_BYTES_MAX), if stdout => (STDOUT, bytes),
+            biased;
             bytes = output.stderr.read(PIECE_BYTES_MAX), if stderr => (STDERR, bytes),
+            bytes = output.stdout.read(PIECE_BYTES_MAX), if stdout => (STDOUT, bytes),
+            _ = pings.tick() => {
+                send(sink, Message::Ping(Bytes::new())).await?;
+                continue;
+            }
         };
         let Some(bytes) = bytes else {
             *(if channel == STDOUT { &mut stdout } else { &mut stderr }) = false;
@@ -143,6 +167,8 @@ struct Input {
     stdin: Option<Arc<Pipe>>,
     owns_stdin: bool,
     echo: Arc<Pipe>,
+    /// The client has told the size of its terminal.
+    is_sized: Notify,
 }
 
 impl Input {
@@ -176,7 +202,8 @@ async fn listen(source: &mut Source, protocol: Protocol, tty: bool, input: &Inpu
                 for typed in typed {
                     match typed {
                         Typed::Input(line) => input.write(line.into()).await,
-                        Typed::End => input.end(),
+                        // The key ends it for whoever types, as on any terminal.
+                        Typed::End => input.stdin.iter().for_each(|stdin| stdin.end()),
                         Typed::Interrupt => {
                             if let Some(interrupt) = &mut interrupt {
                                 interrupt();
@@ -187,10 +214,13 @@ async fn listen(source: &mut Source, protocol: Protocol, tty: bool, input: &Inpu
             }
             Some(Sent::Bytes { channel: STDIN, bytes }) => input.write(bytes).await,
             Some(Sent::Closed { channel: STDIN }) => input.end(),
-            Some(Sent::Bytes { channel: RESIZE, bytes }) => match serde_json::from_slice::<Size>(&bytes) {
-                Ok(size) => debug!(size.width, size.height, "terminal resized"),
-                Err(error) => debug!(%error, "terminal size not understood"),
-            },
+            Some(Sent::Bytes { channel: RESIZE, bytes }) => {
+                match serde_json::from_slice::<Size>(&bytes) {
+                    Ok(size) => debug!(size.width, size.height, "terminal resized"),
+                    Err(error) => debug!(%error, "terminal size not understood"),
+                }
+                input.is_sized.notify_one();
+            }
             Some(Sent::Bytes { .. } | Sent::Closed { .. } | Sent::Nothing) => {}
             None => return,
         }

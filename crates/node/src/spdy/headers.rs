@@ -6,6 +6,7 @@ use super::dictionary::ID;
 /// Pairs of one header block.
 const PAIRS_MAX: usize = 128;
 const STORED_BYTES_MAX: usize = 0xffff;
+const FLUSH: [u8; 5] = [0, 0, 0, 0xff, 0xff];
 
 /// Names, in lower case, and values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,5 +59,7 @@ pub(super) fn stored(pairs: &[(&str, &str)], is_first: bool) -> Vec<u8> {
     out.extend_from_slice(&n.to_le_bytes());
     out.extend_from_slice(&(!n).to_le_bytes());
     out.extend_from_slice(&block);
+    // An empty block, as zlib flushes: readers such as Go's hand nothing out before it.
+    out.extend_from_slice(&FLUSH);
     out
 }

@@ -52,6 +52,14 @@ fn ping_of(id: u32) -> Bytes {
 }
 
 #[test]
+fn every_reply_ends_with_a_flush() {
+    let mut replies = Replies::default();
+    for stream in [1, 3] {
+        assert!(replies.accept(stream).ends_with(&[0, 0, 0, 0xff, 0xff]), "reply to {stream}");
+    }
+}
+
+#[test]
 fn what_comes_for_a_stream_that_is_not_open_is_dropped() {
     let frames = [data(9, b"lost", true), reset(9, 5), ping_of(2)];
     assert_eq!(decode(&frames).unwrap(), []);

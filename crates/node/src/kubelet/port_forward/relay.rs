@@ -10,14 +10,16 @@ use coracle_runtime::network::{NetworkError, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
+use crate::agent::Handle;
+use crate::lifecycle::Sandbox;
+
 const PIECE_BYTES_MAX: usize = 32 << 10;
 
 /// The pod that is connected to.
 #[derive(Clone)]
 pub(super) struct Target {
     pub(super) fabric: Arc<Fabric>,
-    pub(super) address: IpAddr,
-    pub(super) pod: String,
+    pub(super) pod: Arc<Handle>,
 }
 
 /// What a connection gives its client.
@@ -31,24 +33,37 @@ pub(super) enum Piece<Id> {
 impl Target {
     /// Connects to `port`, and carries bytes until the pod has sent its last.
     pub(super) async fn relay<Id: Copy>(&self, port: u16, id: Id, input: Arc<Pipe>, pieces: mpsc::Sender<Piece<Id>>) {
-        let ended = match self.fabric.connect(SocketAddr::new(self.address, port)).await {
+        let ended = match self.connect(port).await {
             Ok(stream) => carry(stream, id, &input, &pieces).await.map_err(|error| error.to_string()),
-            Err(error) => Err(self.refused(port, error)),
+            Err(why) => Err(why),
         };
         input.hang_up();
-        let error =
-            ended.err().map(|why| format!("error forwarding port {port} to pod {}, uid {}: {why}", self.pod, self.pod));
+        let uid = &self.pod.uid;
+        let error = ended.err().map(|why| format!("error forwarding port {port} to pod {uid}, uid {uid}: {why}"));
         // A session that is over needs no last word.
         let _ = pieces.send(Piece::Ended(id, error)).await;
     }
 
-    fn refused(&self, port: u16, error: NetworkError) -> String {
-        let to = SocketAddr::new(self.address, port);
-        let why = match error {
-            NetworkError::ConnectionRefused => "connect: connection refused".to_owned(),
-            other => other.to_string(),
-        };
-        format!("failed to connect to {to} in the pod network: dial tcp {to}: {why}")
+    async fn connect(&self, port: u16) -> Result<Stream, String> {
+        // It is asked for anew each time: after the pod's end, its address may be another pod's.
+        let to = address(&self.pod).ok_or("the pod has ended")?;
+        let to = SocketAddr::new(to, port);
+        self.fabric.connect(to).await.map_err(|error| {
+            let why = match error {
+                NetworkError::ConnectionRefused => "connect: connection refused".to_owned(),
+                other => other.to_string(),
+            };
+            format!("failed to connect to {to} in the pod network: dial tcp {to}: {why}")
+        })
+    }
+}
+
+/// The pod's address, while it has one.
+pub(super) fn address(pod: &Handle) -> Option<IpAddr> {
+    let state = pod.state.lock();
+    match &state.sandbox {
+        Sandbox::Ready { addresses } if !state.released => addresses.first().copied(),
+        Sandbox::Ready { .. } | Sandbox::Absent | Sandbox::Preparing { .. } | Sandbox::Failed { .. } => None,
     }
 }
 
