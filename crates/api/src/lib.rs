@@ -19,6 +19,7 @@ pub mod quantity;
 pub mod quota;
 pub mod schema;
 pub mod selector;
+pub mod spew;
 pub mod status;
 pub mod strategic;
 pub mod validation;

@@ -5,6 +5,8 @@ use std::ops::{Add, Sub};
 
 mod parse;
 
+pub(crate) use parse::interpret as suffix;
+
 const NANO: i128 = 1_000_000_000;
 /// What an amount is capped at, in either direction.
 const MAX: i128 = i64::MAX as i128 * NANO;
@@ -69,6 +71,10 @@ impl Quantity {
         let whole = self.nanos / unit;
         let up = if self.nanos % unit == 0 { 0 } else { self.nanos.signum() };
         (whole + up).clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
+    }
+
+    pub(crate) fn nanos(&self) -> i128 {
+        self.nanos
     }
 
     pub fn as_f64(&self) -> f64 {

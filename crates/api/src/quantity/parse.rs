@@ -47,7 +47,8 @@ fn check_suffix(suffix: &str) -> Result<(), Error> {
     if rest.bytes().all(|b| b.is_ascii_digit()) { Ok(()) } else { Err(Error::Format) }
 }
 
-fn interpret(suffix: &str) -> Option<(u32, i64, Format)> {
+/// The base, the exponent and the format that a suffix stands for.
+pub(crate) fn interpret(suffix: &str) -> Option<(u32, i64, Format)> {
     if let Some((exponent, _)) = DECIMAL.iter().find(|(_, s)| *s == suffix) {
         return Some((10, i64::from(*exponent), Format::DecimalSi));
     }

@@ -1,5 +1,6 @@
 //! Which ReplicaSet is which revision of a Deployment: template hash, revision numbers and annotations.
 
+use coracle_api::spew;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 
@@ -27,10 +28,10 @@ const FNV_PRIME: u32 = 0x0100_0193;
 /// Letters and digits that form no words and cannot be confused.
 const SAFE: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
-/// A short name of the template, that differs with each collision.
+/// Upstream's short name of the template, that differs with each collision: FNV-1a over what Go prints of it.
 pub(crate) fn template_hash(template: &PodTemplateSpec, collision_count: Option<i32>) -> String {
-    let canonical = serde_json::to_vec(template).expect("a template that was read can be written");
-    let mut hash = fnv(FNV_OFFSET, &canonical);
+    let template = serde_json::to_value(template).expect("a template that was read can be written");
+    let mut hash = fnv(FNV_OFFSET, spew::pod_template(&template).as_bytes());
     if let Some(count) = collision_count {
         hash = fnv(hash, &count.to_le_bytes());
         hash = fnv(hash, &[0; 4]);
@@ -114,7 +115,7 @@ fn remember(annotations: &mut Labels, old: &str) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -144,6 +145,46 @@ mod tests {
         all.dedup();
         assert_eq!(all.len(), 4);
         assert!(all.iter().all(|hash| hash.bytes().all(|byte| SAFE.contains(&byte))));
+    }
+
+    /// A template with the defaults that the API server gives it.
+    fn template(meta: Value, pod: Value, container: Value) -> PodTemplateSpec {
+        let mut template = json!({"metadata": meta, "spec": {
+            "containers": [{"name": "c", "image": "i:1", "terminationMessagePath": "/dev/termination-log",
+                "terminationMessagePolicy": "File", "imagePullPolicy": "IfNotPresent"}],
+            "restartPolicy": "Always", "terminationGracePeriodSeconds": 30, "dnsPolicy": "ClusterFirst",
+            "securityContext": {}, "schedulerName": "none",
+        }});
+        let mut add = |at: &str, more: Value| {
+            let target = template.pointer_mut(at).unwrap().as_object_mut().unwrap();
+            target.extend(more.as_object().unwrap().clone());
+        };
+        add("/spec", pod);
+        add("/spec/containers/0", container);
+        serde_json::from_value(template).unwrap()
+    }
+
+    #[test]
+    fn hashes_are_those_of_a_real_cluster() {
+        let labels = |n: &str| json!({"labels": {"app": "a", "n": n}});
+        let default_scheduler = json!({"schedulerName": "default-scheduler"});
+        let full = json!({"resources": {"limits": {"cpu": "100m", "memory": "64Mi"}},
+            "env": [{"name": "A", "value": "b"}], "ports": [{"containerPort": 80, "protocol": "TCP"}]});
+        let annotated = json!({"labels": {"app": "a", "n": "5"}, "annotations": {"k": "v"}});
+        let two_labels = json!({"labels": {"app": "a", "x": "y", "n": "2"}});
+        let cases = [
+            (template(json!({"labels": {"app": "a"}}), json!({}), json!({})), "797cfb576f"),
+            (template(json!({"labels": {"app": "a"}}), json!({}), json!({"image": "i:2"})), "78fd459b8d"),
+            (template(labels("0"), json!({}), json!({})), "cd74b6f9c"),
+            (template(labels("1"), json!({}), json!({"image": "i:2"})), "689dbd879f"),
+            (template(two_labels, json!({}), json!({})), "fdbd78f4b"),
+            (template(labels("3"), json!({"nodeSelector": {"a": "b"}}), json!({})), "5c78ffcf9b"),
+            (template(labels("4"), json!({"terminationGracePeriodSeconds": 5}), json!({})), "cc84db7cf"),
+            (template(annotated, default_scheduler, full), "65568d9c46"),
+        ];
+        for (template, expected) in cases {
+            assert_eq!(template_hash(&template, None), expected, "{template:?}");
+        }
     }
 
     #[test]

@@ -154,9 +154,9 @@ fn the_first_step_creates_the_set_at_its_size() {
         },
         "labels": {
           "app": "web",
-          "pod-template-hash": "f678b5496"
+          "pod-template-hash": "5d8969679f"
         },
-        "name": "web-f678b5496",
+        "name": "web-5d8969679f",
         "namespace": "default",
         "ownerReferences": [
           {
@@ -174,14 +174,14 @@ fn the_first_step_creates_the_set_at_its_size() {
         "selector": {
           "matchLabels": {
             "app": "web",
-            "pod-template-hash": "f678b5496"
+            "pod-template-hash": "5d8969679f"
           }
         },
         "template": {
           "metadata": {
             "labels": {
               "app": "web",
-              "pod-template-hash": "f678b5496"
+              "pod-template-hash": "5d8969679f"
             }
           },
           "spec": {
@@ -204,7 +204,7 @@ fn the_first_step_creates_the_set_at_its_size() {
         {
           "lastTransitionTime": "1970-01-01T00:16:40Z",
           "lastUpdateTime": "1970-01-01T00:16:40Z",
-          "message": "Created new replica set \"web-f678b5496\"",
+          "message": "Created new replica set \"web-5d8969679f\"",
           "reason": "NewReplicaSetCreated",
           "status": "True",
           "type": "Progressing"
