@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use crate::driver::Driver;
 use crate::endpoints::legacy::EndpointsObjects;
+use crate::endpoints::mirrored::{self, MirroredEndpoints};
 use crate::endpoints::slices::{self, EndpointSlices};
 use crate::event_expiry::EventExpiry;
 use crate::informers::Informers;
@@ -163,7 +164,18 @@ impl Builder<'_> {
         let mut driver = self.driver("endpoints");
         self.feed_services(&mut driver);
         driver.feed(self.scope, &informers.endpoints, itself);
-        driver.start(self.scope, WORKERS, EndpointsObjects { client, informers });
+        let objects = EndpointsObjects { client: client.clone(), informers: informers.clone() };
+        driver.start(self.scope, WORKERS, objects);
+
+        let mut driver = self.driver("endpointslicemirroring");
+        driver.feed(self.scope, &informers.endpoints, itself);
+        driver.feed(self.scope, &informers.services, mirrored::keys_of_service);
+        driver.feed(self.scope, &informers.endpoint_slices, |change| {
+            [&change.old, &change.new].into_iter().flatten().filter_map(|slice| mirrored::key_of_slice(slice)).collect()
+        });
+        let recorder = self.recorder("endpoint-slice-mirroring-controller");
+        let mirrored = MirroredEndpoints { client, informers, recorder, outstanding: Outstanding::default() };
+        driver.start(self.scope, WORKERS, mirrored);
     }
 
     /// Services change with themselves, their pods, and the coming of their pods' nodes.

@@ -2,6 +2,7 @@
 
 pub(crate) mod address;
 pub(crate) mod legacy;
+pub(crate) mod mirrored;
 mod pack;
 pub(crate) mod slices;
 

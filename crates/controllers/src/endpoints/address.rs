@@ -21,6 +21,11 @@ impl Family {
         }
     }
 
+    /// The family of an address.
+    pub(crate) fn of(address: IpAddr) -> Self {
+        if address.is_ipv4() { Self::IPv4 } else { Self::IPv6 }
+    }
+
     fn has(self, address: &str) -> bool {
         match address.parse::<IpAddr>() {
             Ok(IpAddr::V4(_)) => self == Self::IPv4,

@@ -19,7 +19,7 @@ use crate::labels::Labels;
 use crate::outstanding::{OUTSTANDING_MAX, Outstanding};
 use crate::{Error, labels, owners, pods};
 
-const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+pub(super) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const MANAGER: &str = "endpointslice-controller.k8s.io";
 pub(super) const HEADLESS: &str = "service.kubernetes.io/headless";
 const ZONE: &str = "topology.kubernetes.io/zone";
@@ -49,10 +49,10 @@ struct View<'a> {
 }
 
 #[derive(Debug, Default)]
-struct Plan {
-    create: Vec<EndpointSlice>,
-    update: Vec<EndpointSlice>,
-    delete: Vec<EndpointSlice>,
+pub(super) struct Plan {
+    pub(super) create: Vec<EndpointSlice>,
+    pub(super) update: Vec<EndpointSlice>,
+    pub(super) delete: Vec<EndpointSlice>,
 }
 
 fn plan(view: View<'_>) -> Plan {
@@ -185,31 +185,32 @@ impl Reconcile for EndpointSlices {
         let is_present = |slice: &&Arc<EndpointSlice>| is_ours(slice) && slice.metadata.deletion_timestamp.is_none();
         let slices = slices.iter().filter(is_present).map(|slice| (**slice).clone()).collect();
         let node = |name: &str| self.informers.nodes.get("", name);
-        self.carry_out(key, plan(View { service: &service, pods: &pods, node: &node, slices })).await?;
+        let plan = plan(View { service: &service, pods: &pods, node: &node, slices });
+        plan.carry_out(&self.client, &self.outstanding, key).await?;
         Ok(Next::Change)
     }
 }
 
-impl EndpointSlices {
-    async fn carry_out(&self, key: &Key, plan: Plan) -> Result<(), Error> {
-        let api: Api<EndpointSlice> = Api::namespaced(self.client.clone(), &key.namespace);
-        for slice in plan.create {
+impl Plan {
+    pub(super) async fn carry_out(self, client: &Client, outstanding: &Outstanding, key: &Key) -> Result<(), Error> {
+        let api: Api<EndpointSlice> = Api::namespaced(client.clone(), &key.namespace);
+        for slice in self.create {
             let answer = api.create(&PostParams::default(), &slice).await;
             match answer {
                 Err(error) if crate::template::is_namespace_ending(&error) => return Ok(()),
                 answer => {
                     let written = answer.map_err(Error::at("create a slice of", key.clone()))?;
-                    self.outstanding.wrote(key, &written.metadata);
+                    outstanding.wrote(key, &written.metadata);
                 }
             }
         }
-        for slice in plan.update {
+        for slice in self.update {
             let subject = Key::of(&slice.metadata);
             let answer = api.replace(&subject.name, &PostParams::default(), &slice).await;
             let written = answer.map_err(Error::at("update", subject))?;
-            self.outstanding.wrote(key, &written.metadata);
+            outstanding.wrote(key, &written.metadata);
         }
-        for slice in plan.delete {
+        for slice in self.delete {
             let subject = Key::of(&slice.metadata);
             let answer = api.delete(&subject.name, &DeleteParams::default()).await;
             answer.unless_gone().map_err(Error::at("delete", subject))?;
