@@ -26,9 +26,6 @@ impl Document {
     }
 }
 
-/// Duplicates beyond these are not reported: finding the line of each costs a pass.
-const DUPLICATES_MAX: usize = 20;
-
 /// Reads the first document. What starts like a JSON object is tried as JSON first.
 pub fn parse(bytes: &[u8]) -> Result<Document, Error> {
     if bytes.trim_ascii_start().first() == Some(&b'{')
@@ -37,9 +34,8 @@ pub fn parse(bytes: &[u8]) -> Result<Document, Error> {
     {
         return Ok(Document { value: decoded.value, duplicates: Vec::new() });
     }
-    let (value, n_duplicates) = value::read(bytes).map_err(|error| Error::Syntax(go_error(&error.to_string())))?;
-    let duplicates = (0..n_duplicates.min(DUPLICATES_MAX)).filter_map(|nth| value::nth_duplicate(bytes, nth));
-    Ok(Document { value, duplicates: unique(duplicates) })
+    let (value, duplicates) = value::read(bytes).map_err(|error| Error::Syntax(go_error(&error.to_string())))?;
+    Ok(Document { value, duplicates: unique(duplicates.into_iter()) })
 }
 
 fn unique(lines: impl Iterator<Item = String>) -> Vec<String> {

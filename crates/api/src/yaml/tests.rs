@@ -61,3 +61,47 @@ fn only_the_first_document_is_read() {
     assert_eq!(value("a: 1\n---\nb: 2\n"), json!({"a": 1}));
     assert_eq!(value(""), Value::Null);
 }
+
+#[test]
+fn words_and_duplicates_are_found_in_one_pass() {
+    let before = value::PASSES.get();
+    let text = format!("words: [{}]\n{}", "yes,'no',".repeat(1000), "a: 0644\n".repeat(1000));
+    let document = parse(text.as_bytes()).unwrap();
+    assert_eq!(value::PASSES.get() - before, 1);
+    let words = document.value["words"].as_array().unwrap();
+    assert!(words.iter().step_by(2).all(|word| *word == json!(true)), "every word is understood");
+    assert!(words.iter().skip(1).step_by(2).all(|word| *word == json!("no")));
+    assert_eq!(document.value["a"], 420);
+    assert_eq!(
+        (document.duplicates.len(), document.duplicates[0].as_str()),
+        (20, "line 3: key \"a\" already set in map")
+    );
+}
+
+#[test]
+fn duplicates_of_any_sort_have_their_line() {
+    let text = "a:\n- {1: x, 1: z}\n- ? 'k'\n  : 1\n  \"\\x6b\": [yes]\nb: &b\n  m: &m yes\n  &x m: 2\nc: *b\n";
+    let document = parse(text.as_bytes()).unwrap();
+    let lines =
+        [(2, "1"), (5, "k"), (8, "m")].map(|(line, key)| format!("line {line}: key {key:?} already set in map"));
+    assert_eq!(document.duplicates, lines);
+    assert_eq!(document.value["a"], json!([{"1": "z"}, {"k": [true]}]));
+    assert_eq!((&document.value["b"], &document.value["c"]), (&json!({"m": 2}), &json!({"m": 2})));
+}
+
+#[test]
+fn words_are_found_behind_what_is_not_ascii_and_tags_are_heeded() {
+    assert_eq!(
+        value("ä: {ö: yes, ü: 'yes'}\nt: !!str yes\nb: |-\n  yes\nz: &z on\ny: *z\n"),
+        json!({"ä": {"ö": true, "ü": "yes"}, "t": "yes", "b": "yes", "z": true, "y": true})
+    );
+}
+
+#[test]
+fn what_is_not_utf_8_is_refused() {
+    let text: Vec<u16> = "\u{feff}a: 你好你好你好你好\nb: yes\n".encode_utf16().collect();
+    for bytes in [text.iter().flat_map(|c| c.to_le_bytes()).collect::<Vec<u8>>(), b"a: \xff\n".to_vec()] {
+        assert!(parse(&bytes).unwrap_err().to_string().contains("UTF-8"));
+    }
+    assert_eq!(value("\u{feff}a: yes\n"), json!({"a": true}));
+}

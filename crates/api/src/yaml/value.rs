@@ -1,6 +1,11 @@
-//! Visits a YAML document: builds the JSON value, counts duplicate keys, and finds the line of one of them.
+//! Visits a YAML document once: builds the JSON value, and finds words of YAML 1.1 and duplicate keys on the way.
 
-use std::{cell::Cell, fmt};
+mod place;
+
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+};
 
 use serde::{
     Deserialize, Deserializer,
@@ -10,36 +15,28 @@ use serde_json::{Map, Value};
 
 use crate::decode::{DEPTH_MAX, go_float};
 
-/// The value of the first document and how many keys were given twice.
-pub(super) fn read(bytes: &[u8]) -> Result<(Value, usize), serde_yaml::Error> {
-    let (first, counted) = pass(bytes, Count::default())?;
-    let n_words = counted.words.get().min(WORDS_MAX);
-    if n_words == 0 {
-        return Ok((first, counted.seen.get()));
-    }
-    // Words of YAML 1.1 mean something only where they are not quoted, which the parser does not tell: look.
-    let plain: Vec<bool> = (0..n_words).map(|nth| is_plain_word(bytes, nth)).collect();
-    let (value, counted) = pass(bytes, Count { plain, ..Count::default() })?;
-    Ok((value, counted.seen.get()))
-}
-
-fn pass(bytes: &[u8], count: Count) -> Result<(Value, Count), serde_yaml::Error> {
-    let count = Count { weight_max: bytes.len() + ALIASED_WEIGHT_MAX, ..count };
+/// The value of the first document, and what is to be said of keys that were given twice.
+pub(super) fn read(bytes: &[u8]) -> Result<(Value, Vec<String>), serde_yaml::Error> {
+    #[cfg(test)]
+    PASSES.set(PASSES.get() + 1);
+    let pass = Pass {
+        bytes,
+        duplicates: RefCell::default(),
+        repeated: Cell::default(),
+        weight: Cell::default(),
+        weight_max: bytes.len() + ALIASED_WEIGHT_MAX,
+    };
     let value = match serde_yaml::Deserializer::from_slice(bytes).next() {
-        Some(document) => Node { count: &count, depth: 0 }.deserialize(document)?,
+        Some(document) => Node { pass: &pass, depth: 0 }.deserialize(document)?,
         None => Value::Null,
     };
-    Ok((value, count))
+    Ok((value, pass.duplicates.into_inner()))
 }
 
-/// More words of YAML 1.1 than these stay text: finding out about each costs a pass.
-const WORDS_MAX: usize = 64;
-
-/// Whether the nth word is not quoted.
-fn is_plain_word(bytes: &[u8], nth: usize) -> bool {
-    let count = Count { stop_at_word: Some(nth), ..Count::default() };
-    let place = pass(bytes, count).err().and_then(|error| error.location()).map(|location| location.index());
-    place.and_then(|place| bytes.get(place)).is_some_and(u8::is_ascii_alphanumeric)
+#[cfg(test)]
+thread_local! {
+    /// How often a document was gone through.
+    pub(super) static PASSES: Cell<usize> = const { Cell::new(0) };
 }
 
 /// What a plain word means in YAML 1.1, where YAML 1.2 sees text: a truth value, or an octal number.
@@ -56,39 +53,26 @@ fn word(text: &str) -> Option<Value> {
     }
 }
 
-/// The complaint about a duplicate key, with its line.
-pub(super) fn nth_duplicate(bytes: &[u8], nth: usize) -> Option<String> {
-    let error = pass(bytes, Count { stop_at: Some(nth), ..Count::default() }).err()?;
-    let line = error.location()?.line();
-    let text = error.to_string();
-    let key = text.split_once(MARK)?.1.rsplit_once(MARK)?.0;
-    Some(format!("line {line}: key {key:?} already set in map"))
-}
-
 /// What aliases may add to a document: about a node each, or so many bytes of text. Without them a document never weighs
 /// more than it has bytes.
 const ALIASED_WEIGHT_MAX: usize = 400_000;
 const TEXT_BYTES_PER_WEIGHT: usize = 16;
 
-/// Fences the key in the error that carries it out of the parser.
-const MARK: &str = "\u{1}";
+/// Duplicates beyond these are not reported.
+const DUPLICATES_MAX: usize = 20;
 
-/// What a pass over the document counts, and where it stops.
-#[derive(Default)]
-struct Count {
-    /// Keys that were given twice.
-    seen: Cell<usize>,
-    stop_at: Option<usize>,
-    /// Words of YAML 1.1, and which of them are not quoted.
-    words: Cell<usize>,
-    stop_at_word: Option<usize>,
-    plain: Vec<bool>,
+/// What is kept while the document is gone through.
+struct Pass<'b> {
+    bytes: &'b [u8],
+    duplicates: RefCell<Vec<String>>,
+    /// The key that was just refused for being there already.
+    repeated: Cell<Option<String>>,
     /// What the value takes in memory, about.
     weight: Cell<usize>,
     weight_max: usize,
 }
 
-impl Count {
+impl Pass<'_> {
     fn weigh<E: de::Error>(&self, n_bytes: usize) -> Result<(), E> {
         self.weight.set(self.weight.get() + 1 + n_bytes / TEXT_BYTES_PER_WEIGHT);
         if self.weight.get() <= self.weight_max {
@@ -96,11 +80,31 @@ impl Count {
         }
         Err(E::custom("document contains excessive aliasing"))
     }
+
+    /// A key for its map. The first duplicates are refused, for only an error is told where the parser is; the map takes
+    /// them all the same.
+    fn key<E: de::Error>(&self, key: String, object: &Map<String, Value>) -> Result<String, E> {
+        self.weigh(key.len())?;
+        if self.duplicates.borrow().len() >= DUPLICATES_MAX || !object.contains_key(&key) {
+            return Ok(key);
+        }
+        self.repeated.set(Some(key));
+        Err(E::custom("already set"))
+    }
+
+    /// The key of a refused duplicate, which is noted with its line; or the error, if it is another one.
+    fn duplicate<E: de::Error>(&self, error: E) -> Result<String, E> {
+        let Some(key) = self.repeated.take() else { return Err(error) };
+        let text = error.to_string();
+        let line = text.rsplit_once(" at line ").and_then(|(_, place)| super::line_number(place)).unwrap_or(1);
+        self.duplicates.borrow_mut().push(format!("line {line}: key {key:?} already set in map"));
+        Ok(key)
+    }
 }
 
 #[derive(Clone, Copy)]
 struct Node<'c> {
-    count: &'c Count,
+    pass: &'c Pass<'c>,
     depth: usize,
 }
 
@@ -111,7 +115,7 @@ impl<'de> DeserializeSeed<'de> for Node<'_> {
         if self.depth > DEPTH_MAX {
             return Err(de::Error::custom("exceeded max depth"));
         }
-        self.count.weigh(0)?;
+        self.pass.weigh(0)?;
         deserializer.deserialize_any(self)
     }
 }
@@ -139,20 +143,20 @@ impl<'de> Visitor<'de> for Node<'_> {
         Ok(go_float(value))
     }
 
+    /// Text that stands in the document as it is. In YAML 1.1 some words mean something there, unless they are quoted.
+    fn visit_borrowed_str<E: de::Error>(self, value: &'de str) -> Result<Value, E> {
+        self.pass.weigh(value.len())?;
+        let meaning = word(value).filter(|_| place::is_plain(self.pass.bytes, value));
+        Ok(meaning.unwrap_or_else(|| value.into()))
+    }
+
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {
-        self.count.weigh(value.len())?;
-        let Some(meaning) = word(value) else { return Ok(value.into()) };
-        let nth = self.count.words.get();
-        if self.count.stop_at_word == Some(nth) {
-            return Err(E::custom(MARK));
-        }
-        self.count.words.set(nth + 1);
-        let plain = self.count.plain.get(nth).copied().unwrap_or(false);
-        Ok(if plain { meaning } else { value.into() })
+        self.pass.weigh(value.len())?;
+        Ok(value.into())
     }
 
     fn visit_string<E: de::Error>(self, value: String) -> Result<Value, E> {
-        self.count.weigh(value.len())?;
+        self.pass.weigh(value.len())?;
         Ok(value.into())
     }
 
@@ -182,7 +186,9 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
-        while let Some(key) = access.next_key_seed(Key { count: self.count, object: &object })? {
+        loop {
+            let next = access.next_key_seed(Key { pass: self.pass, object: &object });
+            let Some(key) = next.or_else(|error| self.pass.duplicate(error).map(Some))? else { break };
             let value = access.next_value_seed(Node { depth: self.depth + 1, ..self })?;
             object.insert(key, value);
         }
@@ -205,7 +211,7 @@ impl<'de> Deserialize<'de> for Tag {
 }
 
 struct Key<'c, 'o> {
-    count: &'c Count,
+    pass: &'c Pass<'c>,
     object: &'o Map<String, Value>,
 }
 
@@ -217,20 +223,6 @@ impl<'de> DeserializeSeed<'de> for Key<'_, '_> {
     }
 }
 
-impl Key<'_, '_> {
-    /// Counts a key that its map has already; an error raised here knows the key's line.
-    fn check<E: de::Error>(&self, key: String) -> Result<String, E> {
-        self.count.weigh(key.len())?;
-        if self.object.contains_key(&key) {
-            if self.count.stop_at == Some(self.count.seen.get()) {
-                return Err(E::custom(format!("{MARK}{key}{MARK}")));
-            }
-            self.count.seen.set(self.count.seen.get() + 1);
-        }
-        Ok(key)
-    }
-}
-
 impl<'de> Visitor<'de> for Key<'_, '_> {
     type Value = String;
 
@@ -239,26 +231,26 @@ impl<'de> Visitor<'de> for Key<'_, '_> {
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<String, E> {
-        self.check(value.to_owned())
+        self.pass.key(value.to_owned(), self.object)
     }
 
     fn visit_bool<E: de::Error>(self, value: bool) -> Result<String, E> {
-        self.check(value.to_string())
+        self.pass.key(value.to_string(), self.object)
     }
 
     fn visit_i64<E: de::Error>(self, value: i64) -> Result<String, E> {
-        self.check(value.to_string())
+        self.pass.key(value.to_string(), self.object)
     }
 
     fn visit_u64<E: de::Error>(self, value: u64) -> Result<String, E> {
-        self.check(value.to_string())
+        self.pass.key(value.to_string(), self.object)
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<String, E> {
-        self.check(value.to_string())
+        self.pass.key(value.to_string(), self.object)
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<String, E> {
-        self.check("null".to_owned())
+        self.pass.key("null".to_owned(), self.object)
     }
 }
