@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 const OPERATIONS_MAX: usize = 10_000;
 /// What the `copy` operations of one patch may copy together, in bytes of JSON.
 const COPIED_BYTES_MAX: usize = 3 << 20;
+/// Items of lists that the operations of one patch may push aside, and things that they may move, together.
+const MOVED_MAX: usize = 50_000_000;
 /// How deep things may come to lie. No body is deeper, and what is much deeper cannot even be thrown away.
 const DEPTH_MAX: usize = 120;
 
@@ -54,8 +56,29 @@ pub(crate) fn parse(patch: &Value) -> Result<Vec<Operation>, Status> {
 /// Applies every operation, or fails as a whole.
 pub(crate) fn apply(document: &mut Value, operations: &[Operation]) -> Result<(), Status> {
     let refused = || Status::unprocessable("the server rejected our request due to an error in our request");
-    let mut n_copied = 0;
-    operations.iter().try_for_each(|operation| step(document, operation, &mut n_copied)).ok_or_else(refused)
+    let mut work = Work::default();
+    operations.iter().try_for_each(|operation| step(document, operation, &mut work)).ok_or_else(refused)
+}
+
+/// What the operations of one patch have cost so far.
+#[derive(Debug, Default)]
+struct Work {
+    n_copied: usize,
+    n_moved: usize,
+}
+
+impl Work {
+    /// Counts bytes to copy, unless they become too many.
+    fn copy(&mut self, n_bytes: usize) -> Option<()> {
+        self.n_copied += n_bytes;
+        (self.n_copied <= COPIED_BYTES_MAX).then_some(())
+    }
+
+    /// Counts things to move, unless they become too many.
+    fn push(&mut self, n: usize) -> Option<()> {
+        self.n_moved += n;
+        (self.n_moved <= MOVED_MAX).then_some(())
+    }
 }
 
 /// Every place that the operations name, as a tree: what they went through is an object, what they put there is true.
@@ -77,43 +100,47 @@ pub(crate) fn touched(operations: &[Operation]) -> Value {
     tree
 }
 
-fn step(document: &mut Value, operation: &Operation, n_copied: &mut usize) -> Option<()> {
+fn step(document: &mut Value, operation: &Operation, work: &mut Work) -> Option<()> {
     let path = operation.path.as_deref()?;
     match operation.op.as_str() {
-        "add" => add(document, path, operation.value.clone()),
-        "remove" => remove(document, path).map(drop),
-        "replace" => replace(document, path, operation.value.clone()),
+        "add" => {
+            check_depth(path, &operation.value)?;
+            add(document, path, operation.value.clone(), work)
+        }
+        "remove" => remove(document, path, work).map(drop),
+        "replace" => {
+            check_depth(path, &operation.value)?;
+            replace(document, path, operation.value.clone())
+        }
         "move" => {
-            let value = remove(document, operation.from.as_deref()?)?;
-            check_depth(path, &value)?;
-            add(document, path, value)
+            let value = remove(document, operation.from.as_deref()?, work)?;
+            work.push(check_depth(path, &value)?)?;
+            add(document, path, value, work)
         }
         "copy" => {
             let value = get(document, operation.from.as_deref()?)?;
-            *n_copied += serde_json::to_vec(&value).map_or(0, |json| json.len());
-            if *n_copied > COPIED_BYTES_MAX {
-                return None;
-            }
-            check_depth(path, &value)?;
-            add(document, path, value)
+            work.copy(serde_json::to_vec(value).map_or(0, |json| json.len()))?;
+            check_depth(path, value)?;
+            let copied = value.clone();
+            add(document, path, copied, work)
         }
-        "test" => (get(document, path)? == operation.value).then_some(()),
+        // What it is compared with came with the patch, and bounds the work.
+        "test" => (get(document, path)? == &operation.value).then_some(()),
         _ => None,
     }
 }
 
-/// Nothing, when `value` would lie too deep below `path`.
-fn check_depth(path: &str, value: &Value) -> Option<()> {
-    fn fits(value: &Value, depth_max: usize) -> bool {
-        let below = |value: &Value| depth_max > 0 && fits(value, depth_max - 1);
+/// How many things `value` is made of; nothing, when it would lie too deep below `path`.
+fn check_depth(path: &str, value: &Value) -> Option<usize> {
+    fn count(value: &Value, depth_max: usize) -> Option<usize> {
+        let below = |n: usize, value: &Value| Some(n + count(value, depth_max.checked_sub(1)?)?);
         match value {
-            Value::Object(fields) => fields.values().all(below),
-            Value::Array(items) => items.iter().all(below),
-            _ => true,
+            Value::Object(fields) => fields.values().try_fold(1, below),
+            Value::Array(items) => items.iter().try_fold(1, below),
+            _ => Some(1),
         }
     }
-    let depth_max = DEPTH_MAX.checked_sub(path.split('/').count())?;
-    fits(value, depth_max).then_some(())
+    count(value, DEPTH_MAX.checked_sub(path.split('/').count())?)
 }
 
 /// The place that a pointer names: what holds it, and its name there.
@@ -142,19 +169,20 @@ fn index(text: &str, length: usize, end: usize) -> Option<usize> {
     usize::try_from(number + from_end).ok().filter(|idx| *idx < end)
 }
 
-fn get(document: &mut Value, pointer: &str) -> Option<Value> {
+/// What a pointer names. A field that is not there is null.
+fn get<'v>(document: &'v mut Value, pointer: &str) -> Option<&'v Value> {
     if pointer.is_empty() {
-        return Some(document.clone());
+        return Some(document);
     }
     let (container, name) = locate(document, pointer)?;
     match container {
-        Value::Object(fields) => Some(fields.get(&name).cloned().unwrap_or(Value::Null)),
-        Value::Array(items) => items.get(index(&name, items.len(), items.len())?).cloned(),
+        Value::Object(fields) => Some(fields.get(&name).unwrap_or(&Value::Null)),
+        Value::Array(items) => items.get(index(&name, items.len(), items.len())?),
         _ => None,
     }
 }
 
-fn add(document: &mut Value, pointer: &str, value: Value) -> Option<()> {
+fn add(document: &mut Value, pointer: &str, value: Value, work: &mut Work) -> Option<()> {
     let (container, name) = locate(document, pointer)?;
     match container {
         Value::Object(fields) => {
@@ -163,7 +191,9 @@ fn add(document: &mut Value, pointer: &str, value: Value) -> Option<()> {
         Value::Array(items) if name == "-" => items.push(value),
         Value::Array(items) => {
             let length = items.len() + 1;
-            items.insert(index(&name, length, length)?, value);
+            let idx = index(&name, length, length)?;
+            work.push(length - idx)?;
+            items.insert(idx, value);
         }
         _ => return None,
     }
@@ -185,11 +215,15 @@ fn replace(document: &mut Value, pointer: &str, value: Value) -> Option<()> {
     Some(())
 }
 
-fn remove(document: &mut Value, pointer: &str) -> Option<Value> {
+fn remove(document: &mut Value, pointer: &str, work: &mut Work) -> Option<Value> {
     let (container, name) = locate(document, pointer)?;
     match container {
         Value::Object(fields) => fields.remove(&name),
-        Value::Array(items) => Some(items.remove(index(&name, items.len(), items.len())?)),
+        Value::Array(items) => {
+            let idx = index(&name, items.len(), items.len())?;
+            work.push(items.len() - idx)?;
+            Some(items.remove(idx))
+        }
         _ => None,
     }
 }
@@ -272,5 +306,41 @@ mod tests {
         let copy = json!({"op": "copy", "from": "/a", "path": "/a/-"});
         let patch = Value::Array(vec![copy; 100]);
         assert_eq!(patched(json!({"a": ["some text"]}), patch).unwrap_err().code, 422);
+    }
+
+    #[test]
+    fn what_is_tested_is_not_copied() {
+        let mut document = json!({"a": {"b": "text"}});
+        let place = document["a"]["b"].as_str().unwrap().as_ptr();
+        assert_eq!(get(&mut document, "/a/b").unwrap().as_str().unwrap().as_ptr(), place);
+        assert_eq!(get(&mut document, "/a/none"), Some(&Value::Null));
+    }
+
+    #[test]
+    fn lists_are_not_pushed_about_without_end() {
+        let mut document = json!({"list": vec![0; 1000]});
+        for (operation, n_pushed) in [
+            (json!({"op": "add", "path": "/list/0", "value": 0}), 1001),
+            (json!({"op": "remove", "path": "/list/0"}), 1001),
+            (json!({"op": "move", "from": "/list", "path": "/list"}), 1001),
+        ] {
+            let operation = parse(&json!([operation])).unwrap().remove(0);
+            let mut work = Work { n_moved: MOVED_MAX - n_pushed, ..Work::default() };
+            assert!(step(&mut document, &operation, &mut work).is_some(), "{operation:?}");
+            assert_eq!(work.n_moved, MOVED_MAX);
+            assert!(step(&mut document.clone(), &operation, &mut work).is_none(), "{operation:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_put_below_what_was_put_does_not_become_deep_without_end() {
+        for op in ["add", "replace"] {
+            let patch = |n: usize| {
+                let place = |n: usize| json!({"op": op, "path": "/a".repeat(n), "value": {"a": {}}});
+                Value::Array((1..=n).map(place).collect())
+            };
+            assert!(patched(json!({}), patch(100)).is_ok());
+            assert_eq!(patched(json!({}), patch(200)).unwrap_err().code, 422, "{op}");
+        }
     }
 }
