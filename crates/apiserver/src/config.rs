@@ -71,17 +71,17 @@ pub struct Limits {
     pub writes_max: usize,
     /// Requests of one client that wait for their turn, of each of the two sorts.
     pub queue_max: usize,
-    /// Watches and other streams at one time.
+    /// Watches and other streams at one time. The cluster's own parts have as many again for themselves.
     pub streams_max: usize,
     /// The same for one client.
     pub streams_per_client_max: usize,
-    /// Bytes of large bodies, asked and answered, at one time.
+    /// Bytes of large bodies, asked and answered, at one time. The cluster's own parts have as many again.
     pub memory_bytes_max: usize,
     /// The same for one client.
     pub memory_per_client_bytes_max: usize,
     /// Connections at one time.
     pub connections_max: usize,
-    /// How long a request other than a stream may take.
+    /// How long a request other than a stream may take. Where an image is pushed, how long nothing may come of it.
     pub request_timeout: Duration,
     /// How long a peer may take nothing of a large answer before its connection is ended.
     pub stall_timeout: Duration,

@@ -65,20 +65,26 @@ impl Work {
 /// Everything that is shared out.
 #[derive(Debug)]
 pub(crate) struct Fairness {
-    reads: Pair,
-    writes: Pair,
-    streams: Arc<Streams>,
-    memory: Memory,
+    reads: Pair<Arc<Seating>>,
+    writes: Pair<Arc<Seating>>,
+    streams: Pair<Arc<Streams>>,
+    memory: Pair<Memory>,
 }
 
-/// The seats of everybody, and those of the cluster's own parts.
+/// What everybody has, and what the cluster's own parts have for themselves.
 #[derive(Debug)]
-struct Pair {
-    everybody: Arc<Seating>,
-    system: Arc<Seating>,
+struct Pair<T> {
+    everybody: T,
+    system: T,
 }
 
-impl Pair {
+impl<T> Pair<T> {
+    fn of(&self, client: &Client) -> &T {
+        if client.is_system { &self.system } else { &self.everybody }
+    }
+}
+
+impl Pair<Arc<Seating>> {
     fn new(n_seats: usize, limits: &Limits) -> Self {
         let bounds = Bounds { n_seats, share_max: n_seats.div_ceil(2), queue_max: limits.queue_max };
         let n_system = (n_seats as f64 * SYSTEM_SHARE).ceil() as usize;
@@ -92,8 +98,14 @@ impl Fairness {
         Self {
             reads: Pair::new(limits.reads_max, limits),
             writes: Pair::new(limits.writes_max, limits),
-            streams: Streams::new(limits.streams_max, limits.streams_per_client_max),
-            memory: Memory::new(limits.memory_bytes_max, limits.memory_per_client_bytes_max),
+            streams: {
+                let streams = || Streams::new(limits.streams_max, limits.streams_per_client_max);
+                Pair { everybody: streams(), system: streams() }
+            },
+            memory: {
+                let memory = || Memory::new(limits.memory_bytes_max, limits.memory_per_client_bytes_max);
+                Pair { everybody: memory(), system: memory() }
+            },
         }
     }
 
@@ -103,19 +115,18 @@ impl Fairness {
             Work::Read => &self.reads,
             Work::Write => &self.writes,
         };
-        let seating = if client.is_system { &pair.system } else { &pair.everybody };
-        let seated = tokio::time::timeout(QUEUE_TIME_MAX, seating.seat(client)).await;
+        let seated = tokio::time::timeout(QUEUE_TIME_MAX, pair.of(client).seat(client)).await;
         seated.ok().flatten().ok_or_else(too_many)
     }
 
     /// Counts a stream in, unless this client or all together have too many.
     pub(crate) fn stream(&self, client: &Client) -> Result<Stream, Status> {
-        self.streams.enter(client).ok_or_else(too_many)
+        self.streams.of(client).enter(client).ok_or_else(too_many)
     }
 
     /// Waits until this client may hold so many bytes more.
     pub(crate) async fn reserve(&self, client: &Client, n_bytes: usize) -> Reserved {
-        self.memory.reserve(client, n_bytes).await
+        self.memory.of(client).reserve(client, n_bytes).await
     }
 
     /// Requests at work.
@@ -130,7 +141,7 @@ impl Fairness {
 
     /// Watches and other streams that are open.
     pub(crate) fn n_streams(&self) -> usize {
-        self.streams.len()
+        self.streams.everybody.len() + self.streams.system.len()
     }
 }
 

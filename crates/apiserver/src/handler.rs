@@ -83,7 +83,8 @@ pub(crate) async fn handle(Shared(state): Shared<Arc<State>>, request: Request) 
     response
 }
 
-/// Serves within the time that there is. A watch only has to begin in it; its `timeout` is none of ours.
+/// Serves within the time that there is. A watch only has to begin in it; its `timeout` is none of ours. An image has
+/// other bounds, as it may be large and come slowly.
 async fn in_time(
     state: &Arc<State>,
     info: RequestInfo,
@@ -92,6 +93,9 @@ async fn in_time(
     body: Body,
 ) -> Result<Reply, Status> {
     let time_max = state.config.limits.request_timeout;
+    if images::owns(&info.path) {
+        return serve(state, info, query, parts, body).await;
+    }
     let timeout = if info.verb == "watch" { time_max } else { deadline::of(&query, time_max)? };
     let served = tokio::time::timeout(timeout, serve(state, info, query, parts, body)).await;
     served.unwrap_or_else(|_| Err(Status::timeout("request did not complete within the allotted timeout", 0)))

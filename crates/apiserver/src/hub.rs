@@ -65,7 +65,7 @@ impl Event {
     }
 
     /// The size of what it was made from.
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         [&self.now, &self.before].into_iter().flatten().map(|kv| kv.value.len()).sum()
     }
 

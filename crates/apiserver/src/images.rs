@@ -1,5 +1,7 @@
 //! The door to the image registry below `/v2/`: who may pull and who may push. It never looks at an image.
 
+mod pace;
+
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -12,6 +14,7 @@ use tower::ServiceExt;
 
 use crate::handler::Reply;
 use crate::state::State;
+use pace::Pace;
 
 /// True for paths of the registry.
 pub(crate) fn owns(path: &str) -> bool {
@@ -22,7 +25,14 @@ pub(crate) fn owns(path: &str) -> bool {
 pub(crate) async fn serve(state: &Arc<State>, user: &User, parts: Parts, body: Body) -> Result<Reply, Status> {
     check(user, &parts.method, parts.uri.path())?;
     let Some(registry) = &state.registry else { return Err(Status::path_not_found()) };
-    let answered = registry.clone().oneshot(Request::from_parts(parts, body)).await;
+    let pace = Pace::new();
+    let answering = registry.clone().oneshot(Request::from_parts(parts, pace.watch(body)));
+    let answered = tokio::select! {
+        answered = answering => answered,
+        () = pace.stalled(state.config.limits.request_timeout) => {
+            return Err(Status::timeout("the image did not come in time", 0));
+        }
+    };
     let response: Response = answered.unwrap_or_else(|error: std::convert::Infallible| match error {});
     Ok(Reply::Response(Box::new(response)))
 }

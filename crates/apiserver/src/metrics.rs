@@ -16,6 +16,8 @@ pub(crate) struct Metrics {
     /// By resource (`group/resource/subresource`), then by verb and code.
     requests: Mutex<HashMap<String, ByVerb>>,
     pub(crate) connections: Gauge,
+    /// Bytes of objects that watches have read and their clients have not taken.
+    pub(crate) watch_bytes: Gauge,
 }
 
 /// By verb and code.
@@ -42,8 +44,12 @@ impl Gauge {
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < max).then_some(n + 1)).is_ok()
     }
 
-    pub(crate) fn subtract(&self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+    pub(crate) fn add(&self, n: usize) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub(crate) fn subtract(&self, n: usize) {
+        self.0.fetch_sub(n, Ordering::Relaxed);
     }
 }
 
@@ -67,7 +73,10 @@ impl Metrics {
     pub(crate) fn render(&self, gauges: &[(&str, &str, u64)]) -> String {
         let mut out = String::with_capacity(16 << 10);
         self.render_requests(&mut out);
-        let own = [("apiserver_connections", "Connections that are open.", self.connections.get() as u64)];
+        let own = [
+            ("apiserver_connections", "Connections that are open.", self.connections.get() as u64),
+            ("coracle_watch_bytes_held", "Bytes that watches hold for their clients.", self.watch_bytes.get() as u64),
+        ];
         for (name, help, value) in own.iter().chain(gauges) {
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
         }
@@ -144,7 +153,7 @@ mod tests {
     fn a_gauge_stops_at_its_bound() {
         let gauge = Gauge::default();
         assert!(gauge.try_add(1) && !gauge.try_add(1));
-        gauge.subtract();
+        gauge.subtract(1);
         assert!(gauge.try_add(1));
     }
 }

@@ -66,7 +66,7 @@ pub(crate) async fn serve(state: Arc<State>, listener: TcpListener, token: Cance
         let (state, acceptor, tasks) = (Arc::clone(&state), acceptor.clone(), tasks.clone());
         connections.spawn(|token| async move {
             connection(&state, acceptor, tasks, stream, peer, token).await;
-            state.metrics.connections.subtract();
+            state.metrics.connections.subtract(1);
             Ok(())
         });
     }

@@ -2,8 +2,8 @@
 //! shared stream of its kind, or catches up from the store's window, at the pace of its client.
 
 mod frames;
+mod ready;
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use coracle_api::status::Status;
-use coracle_store::{KeyValue, ListOptions as StoreList, Revision};
+use coracle_store::{ListOptions as StoreList, Revision};
 use futures::{FutureExt, StreamExt, stream};
 use rand::Rng;
 use tokio::sync::broadcast;
@@ -28,6 +28,7 @@ use crate::state::State;
 use crate::versions::{self, Version};
 
 pub(crate) use frames::Frames;
+use ready::{Ready, Taken};
 
 /// Initial objects that are read at one time, and the bytes in them that a watch holds on to whose client does not read.
 const INITIAL_PAGE: usize = 500;
@@ -56,7 +57,7 @@ pub(crate) async fn watch(
         frames,
         source: Source::Ended,
         position: start.revision(),
-        ready: VecDeque::new(),
+        ready: Taken::new(state),
         bookmarks: options.allow_bookmarks.then_some(interval),
         deadline: Instant::now() + timeout,
         alarm: Box::pin(tokio::time::sleep(timeout)),
@@ -120,7 +121,7 @@ struct Watching {
     position: Revision,
     /// What has been read and not yet been taken by the client. Lines are made when they are taken, so this holds what
     /// one read returns at most: so many bytes, or one revision.
-    ready: VecDeque<Ready>,
+    ready: Taken,
     /// How often to say how far it has come.
     bookmarks: Option<Duration>,
     deadline: Instant,
@@ -128,13 +129,6 @@ struct Watching {
     alarm: Pin<Box<Sleep>>,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
     _guard: Stream,
-}
-
-/// Something that may become a line.
-enum Ready {
-    Initial(KeyValue),
-    Event(Arc<Event>),
-    Line(Bytes),
 }
 
 /// Where the next events come from.
@@ -174,7 +168,7 @@ impl Watching {
     /// The next line, or `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            while let Some(ready) = self.ready.pop_front() {
+            while let Some(ready) = self.ready.pop() {
                 if let Some(line) = self.line(&ready) {
                     return Some(line);
                 }
@@ -224,13 +218,13 @@ impl Watching {
             let after = page.items.last().map(|kv| kv.key.to_string());
             self.source = Source::Initial { after, end_mark };
         }
-        self.ready.extend(page.items.into_iter().map(Ready::Initial));
+        page.items.into_iter().for_each(|kv| self.ready.push(Ready::Initial(kv)));
         if page.more {
             return;
         }
         if end_mark {
             let line = self.frames.bookmark(&self.resource, self.position, true);
-            self.ready.push_back(Ready::Line(line));
+            self.ready.push(Ready::Line(line));
         }
         self.follow().await;
     }
@@ -327,7 +321,7 @@ impl Watching {
         let seen = self.position;
         for event in events.into_iter().filter(|event| event.revision > seen) {
             self.position = event.revision;
-            self.ready.push_back(Ready::Event(event));
+            self.ready.push(Ready::Event(event));
         }
     }
 
@@ -354,13 +348,13 @@ impl Watching {
         if let Some(progress) = watch.progress() {
             self.position = self.position.max(progress);
             let line = self.frames.bookmark(&self.resource, self.position, false);
-            self.ready.push_back(Ready::Line(line));
+            self.ready.push(Ready::Line(line));
         }
     }
 
     /// Tells the client why it has to begin anew, and ends.
     fn fail(&mut self, status: &Status) {
-        self.ready.push_back(Ready::Line(Frames::error(status)));
+        self.ready.push(Ready::Line(Frames::error(status)));
         self.source = Source::Ended;
     }
 }

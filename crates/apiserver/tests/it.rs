@@ -5,6 +5,7 @@
 mod it {
     pub(crate) mod cluster;
     mod deletion;
+    mod http2;
     mod https;
     mod identity;
     mod limits;

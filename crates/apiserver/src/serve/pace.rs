@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::sync::Notify;
 
@@ -32,7 +33,8 @@ struct Shared {
 impl Pace {
     /// The response, in pieces that are watched when it is large. What comes over time has a bound of its own.
     pub(super) fn watch(&self, response: Response) -> Response {
-        let is_large = response.body().size_hint().exact().is_some_and(|n| n > PIECE_BYTES as u64);
+        let announced = || response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
+        let is_large = response.body().size_hint().exact().or_else(announced).is_some_and(|n| n > PIECE_BYTES as u64);
         if !is_large {
             return response;
         }
@@ -92,8 +94,8 @@ impl http_body::Body for Pieces {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let rest = self.body.size_hint().exact().unwrap_or_default();
-        SizeHint::with_exact(rest + self.piece.len() as u64)
+        let rest = self.body.size_hint().exact();
+        rest.map_or_else(SizeHint::default, |rest| SizeHint::with_exact(rest + self.piece.len() as u64))
     }
 }
 
@@ -129,6 +131,17 @@ mod tests {
     async fn who_takes_nothing_for_long_has_stalled() {
         let pace = Pace::default();
         let _body = pace.watch(large());
+        pace.stalled(LONG).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_announced_as_large_is_watched_too() {
+        let pieces = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![b'x'; PIECE_BYTES * 2]))]);
+        let mut response = Response::new(Body::from_stream(pieces));
+        response.headers_mut().insert(CONTENT_LENGTH, (PIECE_BYTES * 2).into());
+        let pace = Pace::default();
+        let mut body = pace.watch(response).into_body();
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap().len(), PIECE_BYTES);
         pace.stalled(LONG).await;
     }
 

@@ -29,13 +29,22 @@ impl Cluster {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::made(change, None).await
+    }
+
+    /// With something that takes images.
+    pub(crate) async fn with_registry(registry: Router) -> Self {
+        Self::made(|_| {}, Some(registry)).await
+    }
+
+    async fn made(change: impl FnOnce(&mut Config), registry: Option<Router>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let pki = Pki::open(dir.path()).unwrap();
         let store = Store::memory();
         let token = CancellationToken::new();
         let mut config = Config::new("127.0.0.1:6443".parse().unwrap());
         change(&mut config);
-        let server = ApiServer::new(config, store.clone(), pki.clone(), None, token.clone()).await.unwrap();
+        let server = ApiServer::new(config, store.clone(), pki.clone(), registry, token.clone()).await.unwrap();
         let cluster = Self { router: server.service(), server, store, pki, token, _dir: dir };
         cluster.post("/api/v1/namespaces/default/serviceaccounts", json!({"metadata": {"name": "default"}})).await;
         cluster

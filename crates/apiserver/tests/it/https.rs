@@ -22,7 +22,7 @@ use super::cluster::Cluster;
 type Sender = hyper::client::conn::http2::SendRequest<Full<Bytes>>;
 
 #[expect(clippy::disallowed_methods, reason = "a test's server ends with the test")]
-async fn serve(cluster: &Cluster) -> (std::net::SocketAddr, JoinHandle<()>) {
+pub(crate) async fn serve(cluster: &Cluster) -> (std::net::SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (server, token): (ApiServer, _) = (cluster.server.clone(), cluster.token.clone());
@@ -146,7 +146,7 @@ async fn who_takes_nothing_of_a_large_answer_is_given_up_on() {
     assert!(read_to_end(stream).await.len() < 18 << 20, "the answer was cut");
 }
 
-async fn wait_until(condition: impl AsyncFn() -> bool) {
+pub(crate) async fn wait_until(condition: impl AsyncFn() -> bool) {
     let waiting = async {
         while !condition().await {
             tokio::task::yield_now().await;

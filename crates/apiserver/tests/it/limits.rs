@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use coracle_api::identity::User;
+use futures::StreamExt;
 use http::{Method, Request};
 use serde_json::json;
 
@@ -25,7 +26,7 @@ async fn too_many_watches_are_told_to_come_back() {
 }
 
 /// A config map whose body never comes.
-fn endless() -> Request<Body> {
+pub(crate) fn endless() -> Request<Body> {
     let body = Body::from_stream(futures::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
     Request::post("/api/v1/namespaces/default/configmaps").body(body).unwrap()
 }
@@ -139,4 +140,75 @@ async fn requests_are_counted() {
         "apiserver_request_total{verb=\"create\",group=\"\",resource=\"configmaps\",subresource=\"\",code=\"201\"} 1";
     assert_eq!(code, 200);
     assert!(text.as_str().unwrap().lines().any(|l| l == line), "{text}");
+}
+
+/// The scheduler, or the same in this process.
+fn system() -> User {
+    User::new("system:kube-scheduler", &[])
+}
+
+#[tokio::test]
+async fn the_clusters_own_parts_are_served_whatever_others_hold() {
+    let cluster = Cluster::with(|config| {
+        let limits = &mut config.limits;
+        (limits.reads_max, limits.writes_max, limits.queue_max) = (2, 2, 0);
+        (limits.streams_max, limits.streams_per_client_max) = (2, 2);
+        (limits.memory_bytes_max, limits.memory_per_client_bytes_max) = (1 << 20, 1 << 20);
+    })
+    .await;
+    let masters = |name: &str| User::new(name, &["system:masters"]);
+    let mut held = ["jane", "joe"].map(|name| Box::pin(cluster.send(Some(masters(name)), endless())));
+    for write in &mut held {
+        assert!(futures::poll!(write.as_mut()).is_pending(), "it holds its seat, and all the memory that there is");
+    }
+    let maps = "/api/v1/namespaces/default/configmaps";
+    let watch = format!("{maps}?watch=true");
+    let ask = async |user: User| {
+        let response = cluster.send(Some(user), Request::get(&watch).body(Body::empty()).unwrap()).await;
+        (response.status().as_u16(), response)
+    };
+    let (first, second) = (ask(masters("jane")).await, ask(masters("joe")).await);
+    assert_eq!((first.0, second.0), (200, 200));
+    let map = || json!({"metadata": {"generateName": "a"}, "data": {"a": "x".repeat(100 << 10)}});
+    let (refused, _) = cluster.ask_as(masters("june"), Method::POST, maps, Some(map())).await;
+    assert_eq!((refused, ask(masters("june")).await.0), (429, 429), "for others there is no room");
+
+    let controller = User::new("system:kube-controller-manager", &[]);
+    let (code, made) = cluster.ask_as(controller, Method::POST, maps, Some(map())).await;
+    assert_eq!(code, 201, "{made}");
+    let watching = ask(system()).await;
+    assert_eq!(watching.0, 200);
+    assert_eq!(cluster.ask_as(system(), Method::GET, "/api/v1/nodes", None).await.0, 200);
+}
+
+/// A body in pieces of 64 KiB, one every 50 seconds; it is whole after so many, or never.
+fn slow(n_pieces: usize, ends: bool) -> Body {
+    let pieces = futures::stream::iter(0..n_pieces).then(|_| async {
+        tokio::time::sleep(std::time::Duration::from_secs(50)).await;
+        Ok::<_, std::io::Error>(bytes::Bytes::from(vec![b'x'; 64 << 10]))
+    });
+    if ends { Body::from_stream(pieces) } else { Body::from_stream(pieces.chain(futures::stream::pending())) }
+}
+
+#[tokio::test]
+async fn a_push_has_time_as_long_as_it_goes_on() {
+    let take = async |body: Body| match axum::body::to_bytes(body, usize::MAX).await {
+        Ok(bytes) => (http::StatusCode::CREATED, bytes.len().to_string()),
+        Err(error) => (http::StatusCode::BAD_REQUEST, error.to_string()),
+    };
+    let cluster = Cluster::with_registry(axum::Router::new().fallback(take)).await;
+    tokio::time::pause();
+    let push = async |path: &str, body: Body| {
+        let request = Request::post(path).body(body).unwrap();
+        read(cluster.send(Some(User::admin()), request).await).await
+    };
+    let began = tokio::time::Instant::now();
+    let layer = "/v2/shop/blobs/uploads/1";
+    assert_eq!(push(layer, slow(20, true)).await, (201, json!(20 * (64 << 10))));
+    assert!(began.elapsed().as_secs() >= 1000);
+    let (code, status) = push(layer, slow(5, false)).await;
+    assert_eq!((code, &status["reason"]), (504, &json!("Timeout")), "what stops is given up on");
+    let began = tokio::time::Instant::now();
+    assert_eq!(push("/api/v1/namespaces/default/configmaps", slow(20, true)).await.0, 504, "not so other requests");
+    assert_eq!(began.elapsed().as_secs(), 60);
 }
