@@ -14,7 +14,7 @@ use coracle_stdx::{CancellationToken, Scope};
 use futures::future::BoxFuture;
 use tracing::{debug, warn};
 
-use self::queue::Queue;
+use self::queue::{Failure, Queue};
 use crate::Error;
 
 /// One loop's deciding and doing for one key. It looks at the world, never at what woke it, and may be called at any time.
@@ -183,13 +183,13 @@ fn settle<T: Name>(shared: &Loop<T>, key: T, outcome: Result<Next, Error>) {
         }
         Err(error) => {
             shared.n_errors.fetch_add(1, Ordering::Relaxed);
-            let error_ref = &error as &dyn std::error::Error;
+            let line = error.line();
             if error.is_stale() {
-                debug!(controller = shared.name, %key, error = error_ref, "reconcile met a newer world");
+                debug!(controller = shared.name, %key, error = line, "reconcile met a newer world");
             } else {
-                warn!(controller = shared.name, %key, error = error_ref, "reconcile failed");
+                warn!(controller = shared.name, %key, error = line, "reconcile failed");
             }
-            shared.queue.failed(&key);
+            shared.queue.failed(&key, if error.is_refused() { Failure::Refused } else { Failure::Passing });
         }
     }
     shared.queue.done(&key);

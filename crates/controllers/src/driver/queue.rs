@@ -12,6 +12,25 @@ use super::Name;
 
 const RETRY_BASE: Duration = Duration::from_millis(5);
 const RETRY_MAX: Duration = Duration::from_secs(1000);
+/// What was refused would be refused again, until somebody does something about it.
+const REFUSED_BASE: Duration = Duration::from_millis(100);
+const REFUSED_MAX: Duration = Duration::from_secs(60);
+
+/// How a look failed, and so how soon the next one is worth it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    Passing,
+    Refused,
+}
+
+impl Failure {
+    fn backoff(self) -> Backoff {
+        match self {
+            Self::Passing => Backoff::new(RETRY_BASE, RETRY_MAX),
+            Self::Refused => Backoff::new(REFUSED_BASE, REFUSED_MAX),
+        }
+    }
+}
 
 /// A key that is asked for while it is being looked at is handed out again afterwards.
 pub(super) struct Queue<T> {
@@ -25,7 +44,7 @@ struct State<T> {
     in_hand: HashSet<T>,
     later: BTreeSet<(Instant, T)>,
     due: HashMap<T, Instant>,
-    failures: HashMap<T, Backoff>,
+    failures: HashMap<T, (Failure, Backoff)>,
 }
 
 impl<T: Name> Queue<T> {
@@ -82,11 +101,14 @@ impl<T: Name> Queue<T> {
         self.state.lock().failures.remove(key);
     }
 
-    /// Adds the key again after a delay that grows with each failure in a row.
-    pub(super) fn failed(&self, key: &T) {
+    /// Adds the key again after a delay that grows with each failure of this sort in a row.
+    pub(super) fn failed(&self, key: &T, failure: Failure) {
         let mut state = self.state.lock();
-        let backoff = state.failures.entry(key.clone()).or_insert(Backoff::new(RETRY_BASE, RETRY_MAX));
-        let delay = backoff.next_delay();
+        let known = state.failures.entry(key.clone()).or_insert_with(|| (failure, failure.backoff()));
+        if known.0 != failure {
+            *known = (failure, failure.backoff());
+        }
+        let delay = known.1.next_delay();
         state.schedule(key.clone(), Instant::now() + delay);
         self.changed.notify_one();
     }
@@ -182,17 +204,33 @@ mod tests {
             let started = Instant::now();
             let held = queue.next().await;
             delays.push(started.elapsed().as_millis());
-            queue.failed(&held);
+            queue.failed(&held, Failure::Passing);
             queue.done(&held);
         }
         assert_eq!(delays, [0, 5, 10, 20]);
         let held = queue.next().await;
         queue.succeeded(&held);
-        queue.failed(&held);
+        queue.failed(&held, Failure::Passing);
         queue.done(&held);
         let started = Instant::now();
         queue.next().await;
         assert_eq!(started.elapsed().as_millis(), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_refused_waits_longer_but_never_long() {
+        let queue = Queue::new();
+        let mut delays = Vec::new();
+        queue.add(key("a"));
+        for _ in 0..12 {
+            let started = Instant::now();
+            let held = queue.next().await;
+            delays.push(started.elapsed().as_millis());
+            queue.failed(&held, Failure::Refused);
+            queue.done(&held);
+        }
+        assert_eq!(delays[..5], [0, 100, 200, 400, 800]);
+        assert_eq!(delays[11], 60_000);
     }
 
     #[tokio::test(start_paused = true)]
