@@ -4,6 +4,8 @@ mod conditions;
 mod plan;
 mod revision;
 mod scale;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod status;
 
 use std::sync::Arc;
@@ -112,7 +114,7 @@ impl Deployments {
             self.update_set(key, deployment, scaling).await?;
         }
         if let Some(scaling) = plan.create {
-            self.create_set(key, deployment, scaling, &plan.status).await?;
+            self.create_set(key, deployment, scaling).await?;
         }
         for set in &plan.delete {
             self.delete_set(set).await?;
@@ -152,13 +154,7 @@ impl Deployments {
         Ok(())
     }
 
-    async fn create_set(
-        &self,
-        key: &Key,
-        deployment: &Deployment,
-        scaling: Scaling,
-        status: &DeploymentStatus,
-    ) -> Result<(), Error> {
+    async fn create_set(&self, key: &Key, deployment: &Deployment, scaling: Scaling) -> Result<(), Error> {
         let Scaling { set, event } = scaling;
         match self.sets(key).create(&PostParams::default(), &set).await {
             Ok(written) => {
@@ -171,8 +167,9 @@ impl Deployments {
                 let name = set.metadata.name.as_deref().unwrap_or_default();
                 let text = format!("Failed to create new replica set \"{name}\": {}", template::message(&error));
                 self.recorder.event(deployment, EventType::Warning, "ReplicaSetCreateError", text.as_str());
-                let failed = conditions::create_failed(deployment, status, text, self.clock.now());
-                self.write_status(key, deployment, failed).await?;
+                if let Some(failed) = conditions::create_failed(deployment, text, self.clock.now()) {
+                    self.write_status(key, deployment, failed).await?;
+                }
                 Err(Error::at("create", Key::of(&set.metadata))(error))
             }
         }

@@ -91,19 +91,12 @@ pub(super) fn deadline_seconds(deployment: &Deployment) -> Option<i32> {
     deployment.spec.progress_deadline_seconds.filter(|seconds| *seconds != i32::MAX)
 }
 
-/// The status of a deployment whose new set was refused.
-pub(super) fn create_failed(
-    deployment: &Deployment,
-    status: &DeploymentStatus,
-    message: String,
-    now: Timestamp,
-) -> DeploymentStatus {
-    let mut status = status.clone();
-    if deadline_seconds(deployment).is_some() {
-        let current = deployment.status.as_ref().and_then(|status| status.conditions.clone());
-        let mut conditions = Conditions(current.unwrap_or_default());
-        conditions.set(PROGRESSING, said("False", "ReplicaSetCreateError", message), now);
-        status.conditions = Some(conditions.0);
-    }
-    status
+/// The status of a deployment whose new set was refused; `None` when there is no deadline whose clock would tell.
+pub(super) fn create_failed(deployment: &Deployment, message: String, now: Timestamp) -> Option<DeploymentStatus> {
+    deadline_seconds(deployment)?;
+    let mut status = deployment.status.clone().unwrap_or_default();
+    let mut conditions = Conditions(status.conditions.take().unwrap_or_default());
+    conditions.set(PROGRESSING, said("False", "ReplicaSetCreateError", message), now);
+    status.conditions = Some(conditions.0);
+    Some(status)
 }

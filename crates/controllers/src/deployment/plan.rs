@@ -45,12 +45,13 @@ pub(super) struct Plan {
 
 pub(super) fn plan(view: &View<'_>) -> Plan {
     let mut planner = Planner::new(view);
+    if view.deployment.metadata.deletion_timestamp.is_some() {
+        planner.sync_new_set();
+        return planner.finish(Judge::Nothing);
+    }
     planner.note_pause();
     planner.sync_new_set();
     let is_paused = view.deployment.spec.paused.unwrap_or(false);
-    if view.deployment.metadata.deletion_timestamp.is_some() {
-        return planner.finish(Judge::Nothing);
-    }
     if is_paused || planner.is_resized() {
         planner.resize();
         if is_paused {
@@ -208,8 +209,8 @@ impl<'a> Planner<'a> {
         let n_status = self.view.deployment.status.as_ref().and_then(|status| status.replicas).unwrap_or(0);
         let mut active: Vec<&mut Draft> = self.all_mut().filter(|draft| draft.size() > 0).collect();
         match to_add >= 0 {
-            true => active.sort_by_key(|draft| (Reverse(draft.size()), Reverse(created(&draft.set)))),
-            false => active.sort_by_key(|draft| (Reverse(draft.size()), created(&draft.set))),
+            true => active.sort_by_key(|draft| (Reverse(draft.size()), Reverse(draft.age()))),
+            false => active.sort_by_key(|draft| (Reverse(draft.size()), draft.age())),
         }
         let mut added = 0;
         let mut sizes = Vec::new();
@@ -223,7 +224,7 @@ impl<'a> Planner<'a> {
         if let Some(largest) = sizes.first_mut() {
             *largest = (*largest + to_add - added).max(0);
         }
-        active.into_iter().zip(sizes).for_each(|(draft, size)| draft.scale(size, wanted, fence));
+        active.into_iter().zip(sizes).for_each(|(draft, size)| draft.scale_and_note(size, wanted, fence));
     }
 
     /// All old pods first go, then new ones come.
@@ -365,7 +366,19 @@ impl Draft {
         available(&self.set).min(self.size())
     }
 
+    /// The older, the less.
+    fn age(&self) -> (Option<Timestamp>, Option<String>) {
+        (created(&self.set), self.set.metadata.name.clone())
+    }
+
+    /// A set that has its size already keeps what is noted on it.
     fn scale(&mut self, size: i32, wanted: i32, fence: Fence) {
+        if size != self.size() {
+            self.scale_and_note(size, wanted, fence);
+        }
+    }
+
+    fn scale_and_note(&mut self, size: i32, wanted: i32, fence: Fence) {
         let before = self.size();
         revision::note_sizes(&mut self.set, wanted, wanted + fence.surge);
         if size != before {

@@ -340,6 +340,64 @@ fn a_change_of_size_amid_a_rollout_keeps_proportions() {
 }
 
 #[test]
+fn of_sets_alike_the_newer_grows_first_and_the_older_shrinks_first() {
+    let world_of = |replicas: i32| {
+        let mut world = World::rolling(10, json!(0), json!(10));
+        world.settle();
+        world.set_image("i:broken");
+        world.step();
+        for set in world.sets.values_mut() {
+            resize_to(set, 5);
+            set.metadata.creation_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(1)));
+            revision::note_sizes(set, 10, 10);
+        }
+        world.change(|spec| spec.replicas = Some(replicas));
+        world.step();
+        world.sets.values().map(spec_replicas).collect::<Vec<_>>()
+    };
+    // Half a pod is rounded up for the set that is looked at first; the last by name counts as the newest.
+    assert_eq!(world_of(11), [5, 6]);
+    assert_eq!(world_of(9), [4, 5]);
+}
+
+#[test]
+fn a_set_that_has_its_size_keeps_what_is_noted_on_it() {
+    let mut world = World::rolling(4, json!(1), json!(0));
+    world.settle();
+    let rolling = json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 3, "maxUnavailable": 0}});
+    world.change(|spec| spec.strategy = serde_json::from_value(rolling).unwrap());
+    let plan = world.plan();
+    assert!(plan.update.is_empty(), "{:?}", plan.update);
+}
+
+#[test]
+fn a_deployment_that_is_going_only_reports() {
+    let mut world = World::rolling(2, json!(1), json!(0));
+    world.settle();
+    world.change(|spec| spec.paused = Some(true));
+    world.deployment.metadata.deletion_timestamp =
+        world.sets.values().next().unwrap().metadata.creation_timestamp.clone();
+    world.set_image("i:2");
+    let plan = world.plan();
+    assert!(plan.create.is_none() && plan.update.is_empty() && plan.delete.is_empty());
+    world.step();
+    assert!(world.reason("Progressing").starts_with("True NewReplicaSetAvailable"), "a pause does not matter any more");
+}
+
+#[test]
+fn a_refused_set_is_told_where_there_is_a_deadline() {
+    let mut world = World::rolling(2, json!(1), json!(0));
+    world.settle();
+    let text = "Failed to create new replica set \"web-x\": no";
+    let failed = conditions::create_failed(&world.deployment, text.to_owned(), at(9)).unwrap();
+    assert_eq!(failed.replicas, Some(2), "the rest stays as it was");
+    world.deployment.status = Some(failed);
+    assert_eq!(world.reason("Progressing"), format!("False ReplicaSetCreateError: {text}"));
+    world.change(|spec| spec.progress_deadline_seconds = None);
+    assert!(conditions::create_failed(&world.deployment, text.to_owned(), at(9)).is_none());
+}
+
+#[test]
 fn recreate_waits_until_old_pods_are_gone() {
     let mut world = World::new(2, json!({"type": "Recreate"}));
     world.settle();
