@@ -45,6 +45,7 @@ pub(crate) fn router(kubelet: Kubelet) -> Router {
         .route("/attach/{namespace}/{pod}/{container}", any(attach::serve))
         .route("/portForward/{namespace}/{pod}", any(port_forward::serve))
         .route("/proxy/{target}", any(proxy::serve))
+        .route("/proxy/{target}/", any(proxy::serve))
         .route("/proxy/{target}/{*path}", any(proxy::serve))
         .route("/containerLogs/{namespace}/{pod}/{container}", get(logs::serve))
         .route("/pods", get(list))

@@ -26,9 +26,12 @@ fn a_running_pod_is_reached_in_every_way() {
     commands_run_in_the_pods_place(&cluster);
     what_cannot_run_says_why(&cluster);
     files_are_copied_both_ways(&cluster, dir.path());
+    links_stay_in_their_volume(&cluster, dir.path());
     a_process_is_attached_to(&cluster);
+    terminals_are_typed_at(&cluster);
     a_pod_is_debugged(&cluster);
     ports_are_forwarded(&cluster);
+    a_forward_ends_with_its_pod(&cluster);
     proxies_reach_pods_services_and_nodes(&cluster);
     limits_change_under_a_running_container(&cluster);
     commands_probe_and_hook(&cluster);
@@ -66,17 +69,33 @@ fn files_are_copied_both_ways(cluster: &Cluster, dir: &std::path::Path) {
     let there = dir.join("there");
     std::fs::create_dir_all(there.join("sub")).unwrap();
     std::fs::write(there.join("a"), "first").unwrap();
-    std::fs::write(there.join("sub/b"), vec![b'z'; 300_000]).unwrap();
+    std::fs::write(there.join("sub/b"), vec![b'z'; 50 << 20]).unwrap();
     let back = dir.join("back");
     let (there, back) = (there.to_str().unwrap(), back.to_str().unwrap());
     cluster.ask(&["cp", there, "toolbox:/data/copy"]);
     assert_eq!(cluster.ask(&["exec", "toolbox", "--", "toolbox", "read", "/data/copy/a"]), "first");
     cluster.ask(&["cp", "toolbox:/data/copy", back]);
-    assert_eq!(std::fs::read(format!("{back}/sub/b")).unwrap(), vec![b'z'; 300_000]);
+    assert_eq!(std::fs::read(format!("{back}/sub/b")).unwrap(), vec![b'z'; 50 << 20]);
     let file = format!("{there}/a");
     let elsewhere = cluster.kubectl(&["cp", &file, "toolbox:/tmp/a"]);
     assert!(said(&elsewhere).contains("this container's files are in /data"), "{}", said(&elsewhere));
-    says(cluster, "exec web -- tar cf - /x", &["this container has no volumes", "exit code 2"]);
+    says(cluster, "exec web -- tar cf - /x", &["this container's files are in /var/run/secrets/", "exit code 2"]);
+}
+
+fn links_stay_in_their_volume(cluster: &Cluster, dir: &std::path::Path) {
+    use std::os::unix::fs::symlink;
+    let links = dir.join("links");
+    std::fs::create_dir(&links).unwrap();
+    std::fs::write(links.join("real"), "inside").unwrap();
+    std::fs::write(dir.join("outside"), "not yours").unwrap();
+    symlink("real", links.join("near")).unwrap();
+    symlink("../../../../../../../../..".to_owned() + dir.to_str().unwrap() + "/outside", links.join("far")).unwrap();
+    cluster.ask(&["cp", links.to_str().unwrap(), "toolbox:/data/links"]);
+    assert_eq!(cluster.ask(&["exec", "toolbox", "--", "toolbox", "read", "/data/links/near"]), "inside");
+    let far = cluster.kubectl(&["exec", "toolbox", "--", "toolbox", "read", "/data/links/far"]);
+    assert_eq!((far.status.code(), far.stdout.as_slice()), (Some(1), b"".as_slice()), "{}", said(&far));
+    let archived = cluster.kubectl(&["exec", "toolbox", "--", "tar", "cf", "-", "/data/links/far/"]);
+    assert!(!said(&archived).contains("not yours"), "{}", said(&archived));
 }
 
 fn a_process_is_attached_to(cluster: &Cluster) {
@@ -86,10 +105,46 @@ fn a_process_is_attached_to(cluster: &Cluster) {
     says(cluster, "get pod talk", &["pods \"talk\" not found"]);
 }
 
+/// Runs `kubectl LINE` at a terminal: as soon as it has shown the one, the other is typed. Returns the exit code, and what was
+/// shown in all.
+fn at_a_terminal(cluster: &Cluster, line: &str, talk: &[(&str, &str)]) -> (Option<i32>, String) {
+    let mut command = cluster.client(std::path::Path::new("script"));
+    command.env("KUBECTL", kubectl()).args(["-qefc", &format!("exec \"$KUBECTL\" {line}"), "/dev/null"]);
+    let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start script");
+    let (mut keys, mut screen) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
+    let (mut shown, mut seen) = (String::new(), 0);
+    let mut piece = [0; 4096];
+    for (awaited, typed) in talk {
+        while !shown[seen..].contains(awaited) {
+            let n = screen.read(&mut piece).unwrap();
+            assert_ne!(n, 0, "kubectl {line} ended before {awaited:?}: {shown}");
+            shown.push_str(&String::from_utf8_lossy(&piece[..n]));
+        }
+        seen = shown.len();
+        keys.write_all(typed.as_bytes()).unwrap();
+    }
+    screen.read_to_string(&mut shown).unwrap();
+    (process.wait().unwrap().code(), shown)
+}
+
+fn terminals_are_typed_at(cluster: &Cluster) {
+    let (code, shown) = at_a_terminal(cluster, "exec -it toolbox -- toolbox terminal", &[]);
+    assert_eq!((code, shown.as_str()), (Some(0), "true\r\n"));
+    let talk = [("", "hello\r"), ("HELLO", "ab\x7fc\r"), ("AC", "\x03")];
+    let (code, shown) = at_a_terminal(cluster, "exec -it toolbox -- toolbox upper", &talk);
+    assert_eq!(code, Some(130), "{shown}");
+    assert!(shown.contains("^C"), "{shown}");
+    let run = "run typed --image=toolbox:v1 -it --rm -q --restart=Never -- upper";
+    let (code, shown) = at_a_terminal(cluster, run, &[("", "hello\r"), ("HELLO", "\x04")]);
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(shown.contains("bye"), "{shown}");
+}
+
 fn a_pod_is_debugged(cluster: &Cluster) {
-    let debug = ["debug", "toolbox", "--image=toolbox:v1", "-c", "dbg", "-i", "-q", "--", "toolbox", "upper"];
-    let debugged = cluster.kubectl_with_input(&debug, "who goes there\n");
-    assert!(said(&debugged).contains("WHO GOES THERE\nbye"), "{}", said(&debugged));
+    let debug = "debug toolbox --image=toolbox:v1 -c dbg -it -q -- toolbox upper";
+    let (code, shown) = at_a_terminal(cluster, debug, &[("", "who goes there\r"), ("WHO GOES THERE", "\x04")]);
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(shown.contains("bye"), "{shown}");
     let state = "jsonpath={.status.ephemeralContainerStatuses[0].state.terminated.reason}";
     wait::until("the debugger to have ended", || match cluster.ask(&["get", "pod", "toolbox", "-o", state]) {
         reason if reason == "Completed" => Ok(()),
@@ -117,14 +172,28 @@ impl Forward {
         Self { process, address }
     }
 
-    fn ask(&self, request: &[u8]) -> Vec<u8> {
+    fn send(&self, request: &[u8]) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.write_all(request).unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        answer
+        stream
     }
+
+    fn ask(&self, request: &[u8]) -> Vec<u8> {
+        all_of(self.send(request))
+    }
+
+    /// As [`Forward::ask`], and the request ends with the connection's own end.
+    fn ask_whole(&self, request: &[u8]) -> Vec<u8> {
+        let stream = self.send(request);
+        stream.shutdown(Shutdown::Write).unwrap();
+        all_of(stream)
+    }
+}
+
+fn all_of(mut stream: TcpStream) -> Vec<u8> {
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).unwrap();
+    all
 }
 
 impl Drop for Forward {
@@ -141,7 +210,7 @@ fn ports_are_forwarded(cluster: &Cluster) {
             let forward = &forward;
             scope.spawn(move || {
                 let sent = vec![n; 50_000];
-                assert!(forward.ask(&sent) == sent, "connection {n} got back what it sent");
+                assert!(forward.ask_whole(&sent) == sent, "connection {n} got back what it sent");
             });
         }
     });
@@ -151,9 +220,22 @@ fn ports_are_forwarded(cluster: &Cluster) {
     let mut nobody = Forward::to(cluster, "pod/toolbox", 9);
     assert_eq!(nobody.ask(b"hello"), b"");
     let mut words = String::new();
-    let mut errors = BufReader::new(nobody.process.stderr.take().unwrap());
-    errors.read_line(&mut words).unwrap();
+    // The failure of one connection ends a kubectl.
+    nobody.process.stderr.take().unwrap().read_to_string(&mut words).unwrap();
     assert!(words.contains("error forwarding port 9 to pod") && words.contains("connection refused"), "{words}");
+}
+
+fn a_forward_ends_with_its_pod(cluster: &Cluster) {
+    cluster.ask(&["run", "brief", "--image=hello-http:v1", "--port=80"]);
+    says(cluster, "wait --for=condition=Ready pod/brief --timeout=60s", &["pod/brief condition met"]);
+    let mut forward = Forward::to(cluster, "pod/brief", 80);
+    let request = b"GET / HTTP/1.1\r\nhost: brief\r\nconnection: close\r\n\r\n";
+    assert!(forward.ask(request).starts_with(b"HTTP/1.1 200"));
+    cluster.ask(&["delete", "pod", "brief", "--now"]);
+    assert_eq!(forward.ask(request), b"");
+    let mut words = String::new();
+    forward.process.stderr.take().unwrap().read_to_string(&mut words).unwrap();
+    assert!(words.contains("the pod has ended") && words.contains("lost connection to pod"), "{words}");
 }
 
 fn proxies_reach_pods_services_and_nodes(cluster: &Cluster) {
