@@ -4,6 +4,8 @@
 mod backoff;
 mod plan;
 mod pod;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod status;
 
 use std::sync::Arc;
@@ -48,6 +50,14 @@ pub(crate) fn keys_of_node(sets: &Informer<DaemonSet>, change: &Change<Node>) ->
     sets.list().iter().map(|set| Key::of(&set.metadata)).collect()
 }
 
+/// The revisions of a set.
+struct Revisions {
+    /// Of the present template.
+    hash: String,
+    all: Vec<Arc<ControllerRevision>>,
+    n_collisions: Option<i32>,
+}
+
 impl Reconcile for DaemonSets {
     async fn reconcile(&self, key: &Key) -> Result<Next, Error> {
         let Some(set) = self.informers.daemon_sets.get(&key.namespace, &key.name) else { return Ok(Next::Change) };
@@ -55,13 +65,13 @@ impl Reconcile for DaemonSets {
             return Ok(Next::After(OUTSTANDING_MAX));
         }
         let owned = self.claim_pods(&set).await?;
-        let (hash, revisions) = self.revisions(key, &set).await?;
+        let Revisions { hash, all: revisions, n_collisions } = self.revisions(key, &set).await?;
         let nodes = self.informers.nodes.list();
         let view = View { set: &set, nodes: &nodes, pods: &owned, hash: &hash, now: self.clock.now() };
         let mut plan = plan::plan(&view);
         let wait = self.failures.hold_back(&set, &mut plan, view.now);
         let done = self.carry_out(key, &set, &hash, plan).await;
-        let status = status::status(&view);
+        let status = DaemonSetStatus { collision_count: n_collisions, ..status::status(&view) };
         if set.status.as_ref() != Some(&status) {
             self.write_status(key, &set, status).await?;
         }
@@ -106,11 +116,12 @@ impl DaemonSets {
         Ok(revisions)
     }
 
-    /// The hash of the present template, whose revision exists by then, and all revisions.
-    async fn revisions(&self, key: &Key, set: &DaemonSet) -> Result<(String, Vec<Arc<ControllerRevision>>), Error> {
+    /// The revision of the present template exists by then.
+    async fn revisions(&self, key: &Key, set: &DaemonSet) -> Result<Revisions, Error> {
         let all = self.claim_revisions(set).await?;
         let keeper = Keeper::new(&self.control.client, &key.namespace);
         let data = history::data(&set.spec.template);
+        let mut n_collisions = set.status.as_ref().and_then(|status| status.collision_count);
         let present = match history::present(&all, &data) {
             Present::Newest(revision) => revision,
             Present::Again(revision, number) => {
@@ -119,22 +130,23 @@ impl DaemonSets {
                 Arc::new(written)
             }
             Present::New(number) => {
-                let count = set.status.as_ref().and_then(|status| status.collision_count);
+                let hash = |n: i32| deployment::template_hash(&set.spec.template, Some(n).filter(|n| *n > 0));
                 let draft = Draft {
                     owner: owners::reference_to(set),
                     meta: &set.metadata,
                     labels: set.spec.template.metadata.as_ref().and_then(|m| m.labels.clone()).unwrap_or_default(),
                     data,
                     number,
-                    hash: Some(deployment::template_hash(&set.spec.template, count)),
+                    hash: &hash,
                 };
-                let (created, _) = keeper.create(draft, 0).await?;
+                let (created, n) = keeper.create(draft, n_collisions.unwrap_or(0)).await?;
+                n_collisions = Some(n).filter(|n| *n > 0);
                 self.revisions_written.wrote(key, &created.metadata);
                 Arc::new(created)
             }
         };
         let hash = present.metadata.labels.as_ref().and_then(|labels| labels.get(history::HASH)).cloned();
-        Ok((hash.unwrap_or_default(), all))
+        Ok(Revisions { hash: hash.unwrap_or_default(), all, n_collisions })
     }
 
     async fn forget(

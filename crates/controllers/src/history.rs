@@ -108,8 +108,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) labels: crate::labels::Labels,
     pub(crate) data: Value,
     pub(crate) number: i64,
-    /// Without it, the hash is upstream's, and takes another turn at each collision.
-    pub(crate) hash: Option<String>,
+    /// What its name ends with, after so many collisions.
+    pub(crate) hash: &'a (dyn Fn(i32) -> String + Send + Sync),
 }
 
 /// Writes revisions of one namespace.
@@ -132,7 +132,7 @@ impl Keeper {
         let mut n_collisions = n_collisions;
         let owner = draft.meta.name.as_deref().unwrap_or_default();
         for _ in 0..COLLISIONS_MAX {
-            let hash = draft.hash.clone().unwrap_or_else(|| hash(&draft.data, n_collisions));
+            let hash = (draft.hash)(n_collisions);
             let wanted = revision(&draft, owner, &hash);
             let key = self.key(name_of(&wanted));
             match self.api.create(&PostParams::default(), &wanted).await {

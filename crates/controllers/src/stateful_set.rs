@@ -3,6 +3,8 @@
 mod identity;
 mod plan;
 mod retention;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod status;
 
 use std::sync::Arc;
@@ -130,13 +132,14 @@ impl StatefulSets {
                 written
             }
             Present::New(number) => {
+                let hash = |n_collisions| history::hash(&data, n_collisions);
                 let draft = Draft {
                     owner: owners::reference_to(set),
                     meta: &set.metadata,
                     labels: set.spec.template.metadata.as_ref().and_then(|m| m.labels.clone()).unwrap_or_default(),
-                    data,
+                    data: data.clone(),
                     number,
-                    hash: None,
+                    hash: &hash,
                 };
                 let (created, n) = keeper.create(draft, n_collisions).await?;
                 self.revisions_written.wrote(key, &created.metadata);
