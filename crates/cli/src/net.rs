@@ -1,8 +1,10 @@
-//! `net`: the links between nodes, as each node sees its own.
+//! `net`: the links between nodes, as each node sees its own; and why a pod reaches something, or does not.
+
+mod why;
 
 use std::io::Write;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use futures::future::join_all;
 use serde_json::Value;
 
@@ -12,17 +14,29 @@ use crate::server::{Failures, JSON, Server};
 use crate::table::Table;
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Net {
+    #[command(subcommand)]
+    verb: Option<Verb>,
     /// Only the links of these nodes
     nodes: Vec<String>,
     #[command(flatten)]
     connection: Connection,
 }
 
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Say how a pod reaches a target: name, service, endpoints, route; and where and why that ends
+    Why(why::Why),
+}
+
 const HEADERS: [&str; 10] = ["NODE", "PEER", "LINK", "VIA", "RTT", "LOSS", "SENT", "RECEIVED", "STREAMS", "ADDRESS"];
 
 impl Net {
     pub(crate) async fn run(self, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+        if let Some(Verb::Why(why)) = self.verb {
+            return why.run(out).await;
+        }
         let server = self.connection.open().await?;
         let nodes = if self.nodes.is_empty() { all_nodes(&server).await? } else { self.nodes };
         let asked = join_all(nodes.iter().map(|node| links(&server, node))).await;
