@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -12,11 +13,22 @@ use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 use crate::record::Record;
+use crate::server::Server;
 use crate::zone::{Zone, service_of};
 
 /// The zone as the fabric reads it.
 #[derive(Debug)]
-struct Current(ArcSwap<Zone>);
+pub(crate) struct Current(ArcSwap<Zone>);
+
+impl Current {
+    pub(crate) fn new(zone: Zone) -> Self {
+        Self(ArcSwap::from_pointee(zone))
+    }
+
+    pub(crate) fn load(&self) -> arc_swap::Guard<Arc<Zone>> {
+        self.0.load()
+    }
+}
 
 impl Names for Current {
     fn resolve(&self, from: &PodIdentity, name: &str) -> Answer {
@@ -35,13 +47,18 @@ pub struct ClusterNames {
 impl ClusterNames {
     /// Names below `domain`, from informers of all namespaces, which may be shared.
     pub fn new(services: Informer<Service>, slices: Informer<EndpointSlice>, domain: &str) -> Self {
-        let current = Arc::new(Current(ArcSwap::from_pointee(Zone::empty(domain))));
+        let current = Arc::new(Current::new(Zone::empty(domain)));
         Self { services, slices, current, ready: Gate::new() }
     }
 
     /// What a fabric asks.
     pub fn names(&self) -> Arc<dyn Names> {
         self.current.clone()
+    }
+
+    /// Listens on `address`, UDP and TCP, to answer others; what is not the cluster's is asked of `upstream`.
+    pub async fn listen(&self, address: SocketAddr, upstream: Vec<SocketAddr>) -> std::io::Result<Server> {
+        Server::bind(address, self.current.clone(), upstream).await
     }
 
     /// Opens when the names first hold what the API server knows.

@@ -9,7 +9,7 @@ use coracle_net::Answer;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
-use crate::record::Record;
+use crate::record::{HostPort, Port, Record};
 
 /// A name with fewer dots is tried under the search path before it is taken as it is.
 const NDOTS: usize = 5;
@@ -20,6 +20,27 @@ pub(crate) const SERVICE_NAME: &str = "kubernetes.io/service-name";
 pub struct Zone {
     domain: Arc<str>,
     records: HashMap<Key, Arc<Record>>,
+    /// Whose an address is, relative to the domain.
+    pointers: HashMap<IpAddr, Arc<str>>,
+}
+
+/// What is known of a name to those who ask for more than addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Lookup {
+    Addresses(Vec<IpAddr>),
+    Alias(String),
+    /// Where a service listens: names, with their ports and addresses.
+    Services(Vec<Target>),
+    Pointer(String),
+    NoSuchName,
+    NotOurs,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) name: String,
+    pub(crate) port: u16,
+    pub(crate) addresses: Vec<IpAddr>,
 }
 
 /// The service that a slice belongs to.
@@ -31,7 +52,11 @@ pub(crate) fn service_of(slice: &EndpointSlice) -> Option<Key> {
 impl Zone {
     /// A zone of `domain` (`cluster.local`) without services.
     pub fn empty(domain: &str) -> Self {
-        Self { domain: domain.trim_matches('.').to_ascii_lowercase().into(), records: HashMap::new() }
+        Self {
+            domain: domain.trim_matches('.').to_ascii_lowercase().into(),
+            records: HashMap::new(),
+            pointers: HashMap::new(),
+        }
     }
 
     /// The zone of these services and their endpoints.
@@ -56,10 +81,69 @@ impl Zone {
     }
 
     pub(crate) fn set(&mut self, service: Key, record: Option<Record>) {
-        match record {
-            Some(record) => self.records.insert(service, Arc::new(record)),
-            None => self.records.remove(&service),
+        if let Some(known) = self.records.remove(&service) {
+            for (ip, _) in names_of(&service, &known) {
+                self.pointers.remove(&ip);
+            }
+        }
+        if let Some(record) = record {
+            self.pointers.extend(names_of(&service, &record).into_iter().map(|(ip, name)| (ip, name.into())));
+            self.records.insert(service, Arc::new(record));
+        }
+    }
+
+    /// The cluster's domain.
+    pub(crate) fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    /// What is known of a whole name, in lower case and without its last dot.
+    pub(crate) fn look_up(&self, name: &str) -> Lookup {
+        if let Some(ip) = reversed(name) {
+            let known = self.pointers.get(&ip).map(|relative| self.whole(relative));
+            return known.map_or(Lookup::NotOurs, Lookup::Pointer);
+        }
+        if let Some(relative) = name.strip_suffix(&*self.domain).and_then(|rest| rest.strip_suffix('.'))
+            && relative.starts_with('_')
+        {
+            return self.services(relative).map_or(Lookup::NoSuchName, Lookup::Services);
+        }
+        match self.resolve_absolute(name) {
+            Answer::Addresses(addresses) => Lookup::Addresses(addresses),
+            Answer::Alias(target) => Lookup::Alias(target),
+            Answer::NoSuchName => Lookup::NoSuchName,
+            Answer::NotOurs => Lookup::NotOurs,
+        }
+    }
+
+    /// What is behind `_port._protocol.service.namespace.svc`.
+    fn services(&self, relative: &str) -> Option<Vec<Target>> {
+        let [port, protocol, service, namespace, "svc"] = relative.split('.').collect::<Vec<_>>()[..] else {
+            return None;
         };
+        let (port, protocol) = (port.strip_prefix('_')?, protocol.strip_prefix('_')?);
+        let is_asked = |known: &Port| known.name == port && known.protocol == protocol;
+        let below = |host: &str| self.whole(&format!("{host}{service}.{namespace}.svc"));
+        let found: Vec<Target> = match &**self.records.get(&Key::new(namespace, service))? {
+            Record::Cluster { addresses, ports } => {
+                let target = |port: &Port| Target { name: below(""), port: port.number, addresses: addresses.clone() };
+                ports.iter().filter(|port| is_asked(port)).map(target).collect()
+            }
+            Record::Headless { hosts, ports, .. } => {
+                let target = |HostPort { host, port }: &HostPort| Target {
+                    name: below(&format!("{host}.")),
+                    port: port.number,
+                    addresses: hosts.get(host).cloned().unwrap_or_default(),
+                };
+                ports.iter().filter(|known| is_asked(&known.port)).map(target).collect()
+            }
+            Record::External(_) => return None,
+        };
+        (!found.is_empty()).then_some(found)
+    }
+
+    fn whole(&self, relative: &str) -> String {
+        format!("{relative}.{}", self.domain)
     }
 
     /// What `name` means to a pod of `namespace`.
@@ -101,18 +185,43 @@ impl Zone {
         let labels: Vec<&str> = relative.split('.').collect();
         match labels[..] {
             [service, namespace, "svc"] => Some(match &**self.records.get(&Key::new(namespace, service))? {
-                Record::Cluster(ips) => Answer::Addresses(ips.clone()),
+                Record::Cluster { addresses, .. } => Answer::Addresses(addresses.clone()),
                 Record::Headless { addresses, .. } => Answer::Addresses(shuffled(addresses)),
                 Record::External(name) => Answer::Alias(format!("{}.", name.trim_end_matches('.'))),
             }),
             [host, service, namespace, "svc"] => match &**self.records.get(&Key::new(namespace, service))? {
                 Record::Headless { hosts, .. } => hosts.get(host).map(|ips| Answer::Addresses(ips.clone())),
-                Record::Cluster(_) | Record::External(_) => None,
+                Record::Cluster { .. } | Record::External(_) => None,
             },
             [dashed, _, "pod"] => Some(Answer::Addresses(vec![dashed_address(dashed)?])),
             _ => None,
         }
     }
+}
+
+/// The addresses that lead back to a service, or to a host of it.
+fn names_of(service: &Key, record: &Record) -> Vec<(IpAddr, String)> {
+    let own = format!("{}.{}.svc", service.name, service.namespace);
+    match record {
+        Record::Cluster { addresses, .. } => addresses.iter().map(|ip| (*ip, own.clone())).collect(),
+        Record::Headless { hosts, .. } => {
+            let each = hosts.iter().flat_map(|(host, ips)| ips.iter().map(move |ip| (*ip, host)));
+            each.map(|(ip, host)| (ip, format!("{host}.{own}"))).collect()
+        }
+        Record::External(_) => Vec::new(),
+    }
+}
+
+/// The address that a name under `in-addr.arpa` or `ip6.arpa` spells backwards.
+fn reversed(name: &str) -> Option<IpAddr> {
+    if let Some(labels) = name.strip_suffix(".in-addr.arpa") {
+        let forwards: Vec<&str> = labels.rsplit('.').collect();
+        return forwards.join(".").parse().ok().map(IpAddr::V4);
+    }
+    let digits: String = name.strip_suffix(".ip6.arpa")?.rsplit('.').collect();
+    let is_whole = digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let bits = u128::from_str_radix(&digits, 16).ok().filter(|_| is_whole)?;
+    Some(IpAddr::V6(bits.into()))
 }
 
 /// `10-244-1-2` or `fd00--2`, as the address that it spells.

@@ -84,3 +84,37 @@ fn what_is_not_there_is_ours_only_below_the_domain() {
     }
     assert_eq!(zone.resolve("shop", "cluster.local"), addresses(&[]));
 }
+
+#[test]
+fn ports_are_found_by_their_names_and_addresses_lead_back() {
+    let ports =
+        json!([{"name": "http", "port": 80, "protocol": "TCP"}, {"name": "dns", "port": 53, "protocol": "UDP"}]);
+    let services = [
+        service("shop", "web", json!({"clusterIP": "10.96.0.2", "ports": ports})),
+        service("shop", "db", json!({"clusterIP": "None"})),
+    ];
+    let mut db = slice(
+        "db",
+        json!([{"addresses": ["10.244.1.2"], "hostname": "db-0"}, {"addresses": ["10.244.1.3"], "conditions": {}}]),
+    );
+    db.ports = serde_json::from_value(json!([{"name": "sql", "port": 5432}])).unwrap();
+    let mut zone = Zone::new("cluster.local", &services, [&db]);
+    let found = |zone: &Zone, name: &str| match zone.look_up(name) {
+        Lookup::Services(all) => all.iter().map(|at| format!("{}:{} {:?}", at.name, at.port, at.addresses)).collect(),
+        other => vec![format!("{other:?}")],
+    };
+    assert_eq!(found(&zone, "_dns._udp.web.shop.svc.cluster.local"), ["web.shop.svc.cluster.local:53 [10.96.0.2]"]);
+    assert_eq!(found(&zone, "_dns._tcp.web.shop.svc.cluster.local"), ["NoSuchName"]);
+    assert_eq!(
+        found(&zone, "_sql._tcp.db.shop.svc.cluster.local"),
+        ["10-244-1-3.db.shop.svc.cluster.local:5432 [10.244.1.3]", "db-0.db.shop.svc.cluster.local:5432 [10.244.1.2]"]
+    );
+    let pointer = |zone: &Zone, name: &str| zone.look_up(name);
+    assert_eq!(pointer(&zone, "2.0.96.10.in-addr.arpa"), Lookup::Pointer("web.shop.svc.cluster.local".into()));
+    assert_eq!(pointer(&zone, "2.1.244.10.in-addr.arpa"), Lookup::Pointer("db-0.db.shop.svc.cluster.local".into()));
+    assert_eq!(pointer(&zone, "1.2.0.192.in-addr.arpa"), Lookup::NotOurs);
+    zone.set(Key::new("shop", "web"), None);
+    assert_eq!(pointer(&zone, "2.0.96.10.in-addr.arpa"), Lookup::NotOurs);
+    let v6 = format!("{}8.b.d.0.1.0.0.2.ip6.arpa", "1.".to_owned() + &"0.".repeat(23));
+    assert_eq!(reversed(&v6), Some("2001:db8::1".parse().unwrap()));
+}
