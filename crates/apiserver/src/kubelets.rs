@@ -11,10 +11,13 @@ use parking_lot::RwLock;
 #[derive(Clone, Default)]
 pub struct Kubelets(Arc<Inner>);
 
+/// Makes the road to a node by its name.
+type MakeRoad = Box<dyn Fn(&str) -> Router + Send + Sync>;
+
 #[derive(Default)]
 struct Inner {
     known: RwLock<HashMap<String, Router>>,
-    others: OnceLock<Box<dyn Fn(&str) -> Router + Send + Sync>>,
+    others: OnceLock<MakeRoad>,
 }
 
 impl std::fmt::Debug for Kubelets {

@@ -224,9 +224,8 @@ impl<K: Cached> Informer<K> {
     async fn keep(self, record: Record<K>, token: CancellationToken) {
         let mut changed = self.changed();
         let synced = tokio::time::timeout(RECALL_AFTER, self.synced());
-        match token.run_until_cancelled(synced).await {
-            Some(Err(_)) => self.recall(&record).await,
-            Some(Ok(())) | None => {}
+        if let Some(Err(_)) = token.run_until_cancelled(synced).await {
+            self.recall(&record).await;
         }
         let mut is_stopping = false;
         while !is_stopping {

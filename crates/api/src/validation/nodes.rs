@@ -113,6 +113,7 @@ fn pod_cidrs(at: Cursor<'_, '_>, before: &Value, errors: &mut Errors) {
 
 /// A field that is kept for old clients, and still looked at.
 fn config_source(at: Cursor<'_, '_>, errors: &mut Errors) {
+    type Check = fn(&str) -> Vec<String>;
     if !at.is_set() {
         return;
     }
@@ -127,7 +128,7 @@ fn config_source(at: Cursor<'_, '_>, errors: &mut Errors) {
             errors.push(source.field(field).forbidden(&format!("{field} must not be set in spec")));
         }
     }
-    let checks: [(&str, fn(&str) -> Vec<String>); 3] =
+    let checks: [(&str, Check); 3] =
         [("namespace", names::dns_label), ("name", names::dns_subdomain), ("kubeletConfigKey", names::config_map_key)];
     for (field, check) in checks {
         let text = source.field(field);

@@ -109,6 +109,6 @@ fn a_volume_of_ours_grows_with_its_claim() {
         json!({"metadata": {"annotations": {super::super::PROVISIONED_BY: PROVISIONER}},
         "spec": {"claimRef": {"name": "c", "namespace": "ns", "uid": "u1"}}}),
     );
-    assert_eq!(done(&bound, &[small.clone()], Some(&class(PROVISIONER, "Immediate"))), "grow v");
+    assert_eq!(done(&bound, std::slice::from_ref(&small), Some(&class(PROVISIONER, "Immediate"))), "grow v");
     assert_eq!(done(&bound, &[small], None), "bind v");
 }
