@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
@@ -116,5 +116,25 @@ async fn a_pod_that_fits_nowhere_is_told_why() {
     let conditions = big_of(&pods).status.as_ref().unwrap().conditions.as_ref().unwrap();
     let scheduled = conditions.iter().find(|condition| condition.type_ == "PodScheduled").unwrap();
     assert_eq!((scheduled.status.as_str(), scheduled.message.as_deref()), ("False", Some(text)));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_a_stranger_has_is_left_to_it_and_another_is_taken() {
+    let world = World::start().await;
+    world.create::<Deployment>(deployment("web", 0)).await;
+    let taken = world.until("the set", |sets: &[ReplicaSet]| sets.len() == 1).await.remove(0).name_any();
+    world.api::<Deployment>().delete("web", &DeleteParams::background()).await.unwrap();
+    world.until("no sets", |sets: &[ReplicaSet]| sets.is_empty()).await;
+
+    let labels = json!({"is": "somebody-else"});
+    let template = json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i:9"}]}});
+    let spec = json!({"replicas": 0, "selector": {"matchLabels": labels}, "template": template});
+    world.create::<ReplicaSet>(json!({"metadata": {"name": taken}, "spec": spec})).await;
+    world.create::<Deployment>(deployment("web", 0)).await;
+    let sets = world.until("two sets", |sets: &[ReplicaSet]| sets.len() == 2).await;
+    assert!(sets.iter().any(|set| set.name_any() == taken && set.owner_references().is_empty()));
+    let n_collisions = |all: &[Deployment]| all[0].status.as_ref().and_then(|status| status.collision_count);
+    world.until("one collision", |all: &[Deployment]| n_collisions(all) == Some(1)).await;
     world.end().await;
 }
