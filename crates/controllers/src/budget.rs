@@ -1,6 +1,8 @@
 //! Keeps the status of disruption budgets, from which evictions learn whether they may happen.
 
 mod plan;
+#[cfg(test)]
+pub(crate) mod simulated;
 
 use std::sync::Arc;
 

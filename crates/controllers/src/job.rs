@@ -4,6 +4,8 @@ mod failure;
 mod indexes;
 mod plan;
 mod pod;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod track;
 pub(crate) mod ttl;
 mod view;

@@ -42,6 +42,8 @@ mod replica_set;
 mod root_ca;
 mod selectors_of;
 mod service_account;
+#[cfg(test)]
+mod simulation;
 mod stateful_set;
 mod template;
 mod tolerations;

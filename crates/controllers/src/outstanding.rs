@@ -41,10 +41,15 @@ impl Outstanding {
         cache: &Informer<K>,
         find: impl Fn(&str) -> Option<ObjectMeta>,
     ) -> bool {
+        self.is_settled_at(key, cache.revision(), find)
+    }
+
+    /// The same for a cache that has come as far as `revision`.
+    pub(crate) fn is_settled_at(&self, key: &Key, revision: u64, find: impl Fn(&str) -> Option<ObjectMeta>) -> bool {
         let mut all = self.0.lock();
         let Some(writes) = all.get_mut(key) else { return true };
         writes.deleted.retain(|uid| find(uid).is_some_and(|meta| meta.deletion_timestamp.is_none()));
-        let is_seen = writes.deleted.is_empty() && cache.revision() >= writes.revision;
+        let is_seen = writes.deleted.is_empty() && revision >= writes.revision;
         let is_over = is_seen || writes.since.elapsed() > OUTSTANDING_MAX;
         if is_over {
             all.remove(key);

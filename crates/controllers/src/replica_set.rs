@@ -4,6 +4,8 @@
 mod plan;
 mod rank;
 mod replicated;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod status;
 
 use std::sync::Arc;

@@ -1,0 +1,44 @@
+//! The loop's look at one ReplicaSet in a simulated world.
+
+use coracle_client::Key;
+use k8s_openapi::api::apps::v1::ReplicaSet;
+
+use super::plan::{self, Plan, View};
+use super::status;
+use crate::outstanding::Outstanding;
+use crate::owners;
+use crate::simulation::{NAMESPACE, Refusal, World};
+
+#[derive(Default)]
+pub(crate) struct Memory(Outstanding);
+
+pub(crate) fn look(world: &mut World, name: &str) -> Result<(), Refusal> {
+    let Some(set) = world.replica_sets.seen(name) else { return Ok(()) };
+    let key = Key::new(NAMESPACE, name);
+    let owned = world.seen_pods_of(set.metadata.uid.as_deref());
+    let view = View { set: &set, owned: &owned, related: owned.clone(), now: world.now };
+    let revision = world.pods.seen_revision();
+    let is_settled = world.memory.replica_sets.0.is_settled_at(&key, revision, |uid| world.seen_pod_by_uid(uid));
+    let plan = if is_settled { plan::plan(&view) } else { Plan::default() };
+    let status = status::status(&view, None);
+    let done = carry_out(world, &key, &set, plan);
+    if let Some(status) = status {
+        world.replace(ReplicaSet { status: Some(status), ..(*set).clone() })?;
+    }
+    done
+}
+
+fn carry_out(world: &mut World, key: &Key, set: &ReplicaSet, plan: Plan) -> Result<(), Refusal> {
+    for _ in 0..plan.n_create {
+        let made = world.create(plan::pod_of(set, owners::reference_to(set)))?;
+        world.memory.replica_sets.0.wrote(key, &made.metadata);
+    }
+    for pod in plan.delete {
+        match world.delete_pod(&pod) {
+            Ok(()) => world.memory.replica_sets.0.deleted(key, pod.metadata.uid.as_deref()),
+            Err(Refusal::Gone) => {}
+            Err(refusal) => return Err(refusal),
+        }
+    }
+    Ok(())
+}
