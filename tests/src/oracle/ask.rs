@@ -48,6 +48,7 @@ impl Server {
     pub(super) async fn of(kubeconfig: &Path) -> Result<Self> {
         let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
         let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        config.default_retry = false; // a refusal is an answer
         let known = kube::Client::try_from(config.clone())?;
         config.auth_info = AuthInfo::default();
         Ok(Self { known, stranger: kube::Client::try_from(config)? })
