@@ -1,6 +1,7 @@
 //! The stories, one file each.
 
 mod bad_input;
+mod claims;
 mod controller;
 mod durability;
 mod helm;
