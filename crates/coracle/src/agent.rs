@@ -1,10 +1,11 @@
 //! A node of a cluster elsewhere: joins, then runs pods until it is told to end.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 
 use anyhow::{Context, Result};
-use coracle_net::mesh::{Member, Mesh};
-use coracle_node::joining::{self, Joining};
+use coracle_net::mesh::{Bound, Member, Mesh};
+use coracle_node::joining::{self, Joined, Joining};
 use coracle_node::membership::{CONTROL_PLANE, mesh_config};
 use coracle_stdx::{Backoff, CancellationToken, Scope};
 use http::Uri;
@@ -34,11 +35,10 @@ pub(crate) async fn run(settings: Agent, token: CancellationToken) -> Result<()>
         Joining { server: settings.server.clone(), token: settings.token.clone(), name, dir: data_dir.clone() };
     let joined = joining::join(joining, token.clone()).await?;
     let client = joined.client();
-    let own = mesh_config(&joined.name, settings.listen, &joined.ca_pem, &joined.identity)?;
-    let bound = Mesh::bind(own)?;
-    let server = resolve(&joined.server, &token).await?;
     let record = data_dir.join("record");
     make_private_dir(&record)?;
+    let bound = bind(&joined, settings.listen, &record.join("port"))?;
+    let server = resolve(&joined.server, &token).await?;
     let Some(layout) = layout(coracle_node::remembering(&client, record.clone()), &token).await else { return Ok(()) };
 
     let mut config = coracle_node::Config::new(&joined.name, data_dir.join("node"));
@@ -49,7 +49,8 @@ pub(crate) async fn run(settings: Agent, token: CancellationToken) -> Result<()>
     let node_ports = settings.node.node_port_address.unwrap_or(settings.listen.ip());
 
     let mut scope = Scope::child_of(&token);
-    let mut machine = Machine::open(layout, client.clone(), &data_dir, Some(record), config.max_pods, node_ports).await?;
+    let mut machine =
+        Machine::open(layout, client.clone(), &data_dir, Some(record), config.max_pods, node_ports).await?;
     let control_plane = Member { addresses: vec![server], networks: Vec::new() };
     machine.neighbours.add_member(CONTROL_PLANE, control_plane);
     let name = joined.name.clone();
@@ -59,9 +60,24 @@ pub(crate) async fn run(settings: Agent, token: CancellationToken) -> Result<()>
     });
     // Nobody in this process asks it: the control plane does, over the mesh.
     drop(machine.start_node(config, client, bound, &mut scope).await?);
+    machine.serve_names(settings.node.name_server(), &mut scope).await?;
     machine.run(&mut scope).await;
     info!(node = %name, "node ready for pods");
     scope.join().await.context("run the node")
+}
+
+/// Listens for other nodes, where it can at the port of the last time: there they look for it, also while the API server
+/// cannot tell them of another.
+fn bind(joined: &Joined, listen: SocketAddr, kept: &Path) -> Result<Bound> {
+    let bind = |address| {
+        let config = mesh_config(&joined.name, address, &joined.ca_pem, &joined.identity)?;
+        anyhow::Ok(Mesh::bind(config)?)
+    };
+    let last = std::fs::read_to_string(kept).ok().and_then(|port| port.parse().ok());
+    let again = last.filter(|_| listen.port() == 0).and_then(|port| bind(SocketAddr::new(listen.ip(), port)).ok());
+    let bound = again.map_or_else(|| bind(listen), Ok)?;
+    coracle_pki::write_private(kept, bound.mesh.port().to_string().as_bytes())?;
+    Ok(bound)
 }
 
 /// How the cluster is laid out, however long the API server takes; `None` when told to stop meanwhile.

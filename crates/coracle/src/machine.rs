@@ -21,6 +21,7 @@ use kube::{Api, Client};
 use tokio::task::spawn_blocking;
 
 use crate::layout::Layout;
+use crate::settings::NameServer;
 
 /// Instances that live for a moment beside those that stay: requests in flight.
 const INSTANCES_SPARE: u32 = 512;
@@ -110,6 +111,18 @@ impl Machine {
         });
         scope.spawn(|token| async move { Ok(node.run(token).await?) });
         Ok(router)
+    }
+
+    /// Answers names over UDP and TCP, if that is asked for.
+    pub(crate) async fn serve_names(&self, server: Option<NameServer>, scope: &mut Scope<anyhow::Error>) -> Result<()> {
+        let Some(NameServer { listen, upstream }) = server else { return Ok(()) };
+        let server =
+            self.names.listen(listen, upstream).await.with_context(|| format!("listen for names on {listen}"))?;
+        scope.spawn(|token| async move {
+            server.run(token).await;
+            Ok(())
+        });
+        Ok(())
     }
 
     /// Starts what all nodes share, and returns when they are ready for pods.

@@ -34,6 +34,7 @@ pub(crate) async fn start(
         let router = machine.start_node(config, control_plane.client(User::node(&name)), bound, scope).await?;
         control_plane.api.kubelets().register(&name, router);
     }
+    machine.serve_names(settings.name_server.clone(), scope).await?;
     machine.run(scope).await;
     steps.done(match settings.n_nodes {
         1 => "node ready for pods".to_owned(),

@@ -110,6 +110,31 @@ pub(crate) struct Node {
     /// Where node ports listen [default: the address of --listen]
     #[arg(long)]
     pub(crate) node_port_address: Option<IpAddr>,
+    /// Where the cluster's names are answered over UDP and TCP, for those who are no pods [default: nowhere]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) dns_listen: Option<SocketAddr>,
+    /// Who is asked for all other names [default: the servers of /etc/resolv.conf]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) dns_upstream: Vec<SocketAddr>,
+}
+
+/// Where names are answered, and who is asked for others.
+#[derive(Clone, Debug)]
+pub(crate) struct NameServer {
+    pub(crate) listen: SocketAddr,
+    pub(crate) upstream: Vec<SocketAddr>,
+}
+
+impl Node {
+    pub(crate) fn name_server(&self) -> Option<NameServer> {
+        let listen = self.dns_listen?;
+        let machines_own = || {
+            let conf = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+            coracle_dns::upstream_of(&conf, listen)
+        };
+        let upstream = if self.dns_upstream.is_empty() { machines_own() } else { self.dns_upstream.clone() };
+        Some(NameServer { listen, upstream })
+    }
 }
 
 /// What to run: the outcome of the command line.
@@ -121,6 +146,7 @@ pub(crate) struct Cluster {
     pub(crate) max_pods: u32,
     pub(crate) node_port_address: IpAddr,
     pub(crate) node_address: Option<IpAddr>,
+    pub(crate) name_server: Option<NameServer>,
 }
 
 /// How many pods a node may run, unless said otherwise.
@@ -157,6 +183,7 @@ impl From<Up> for Cluster {
             max_pods: up.node.max_pods,
             node_port_address,
             node_address: up.address,
+            name_server: up.node.name_server(),
             ..control_plane(up.common)
         }
     }
@@ -176,6 +203,7 @@ fn control_plane(common: Common) -> Cluster {
         max_pods: MAX_PODS,
         node_port_address: common.listen.ip(),
         node_address: None,
+        name_server: None,
         common,
     }
 }
