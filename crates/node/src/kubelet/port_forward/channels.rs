@@ -43,7 +43,7 @@ pub(super) async fn carry(socket: WebSocket, protocol: Protocol, target: Target,
 }
 
 async fn listen(source: &mut SplitStream<WebSocket>, protocol: Protocol, inputs: &[Arc<Pipe>]) {
-    let input = |channel: u8| inputs.get(usize::from(channel / 2)).filter(|_| channel % 2 == 0);
+    let input = |channel: u8| inputs.get(usize::from(channel / 2)).filter(|_| channel.is_multiple_of(2));
     while let Some(Ok(message)) = source.next().await {
         if matches!(message, Message::Close(_)) {
             return;
