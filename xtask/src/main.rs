@@ -11,6 +11,7 @@ mod tidy;
 mod tools;
 mod up;
 mod verify;
+mod wasi;
 mod workloads;
 
 use shell::Result;
@@ -27,6 +28,8 @@ cargo xtask <command>
   descriptions   take the descriptions of types and fields from k8s-openapi's sources into crates/api/data
   fuzz [TARGET] [SECONDS]
                  search for inputs that a parser cannot take; all but the nodes' without a TARGET
+  wasi DIR [PART-OF-A-NAME]
+                 run WASI's conformance programs in DIR as containers, and print how each went
   lint           rustfmt and clippy
   tools          install the tools that tests use into target/tools";
 
@@ -53,6 +56,7 @@ fn run(args: &[String]) -> Result<()> {
         "oracle" => oracle::run(rest),
         "bench" => bench::run_all(rest),
         "fuzz" => fuzz::fuzz(rest),
+        "wasi" => wasi::measure(rest),
         "tools" => tools::install().map(|_| ()),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");

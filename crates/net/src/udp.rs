@@ -214,6 +214,12 @@ impl PodDatagrams {
     }
 }
 
+/// As a host does that answers what nobody receives with an ICMP message.
+fn deliver(pod: &Pod, to: SocketAddr, payload: Bytes, source: SocketAddr) -> Result<(), NetworkError> {
+    pod.udp_queue(to).ok_or(NetworkError::ConnectionRefused)?.push(payload, source);
+    Ok(())
+}
+
 #[async_trait]
 impl Datagrams for PodDatagrams {
     fn local_addr(&self) -> SocketAddr {
@@ -230,10 +236,7 @@ impl Datagrams for PodDatagrams {
         }
         let source = self.source(to.ip())?;
         if self.pod.is_itself(to.ip()) {
-            if let Some(queue) = self.pod.udp_queue(to) {
-                queue.push(payload, source);
-            }
-            return Ok(());
+            return deliver(&self.pod, to, payload, source);
         }
         let Some(endpoint) = self.endpoint(to) else { return Err(NetworkError::ConnectionRefused) };
         let ip = endpoint.address.ip();
@@ -241,10 +244,7 @@ impl Datagrams for PodDatagrams {
             return self.send_outside(&payload, &endpoint).await;
         }
         if let Some(pod) = self.fabric.pod(ip) {
-            if let Some(queue) = pod.udp_queue(endpoint.address) {
-                queue.push(payload, source);
-            }
-            return Ok(());
+            return deliver(&pod, endpoint.address, payload, source);
         }
         if let Some(link) = self.fabric.link(ip) {
             link.send(Header { source, destination: endpoint.address, client: None }, payload);

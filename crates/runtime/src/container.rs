@@ -61,6 +61,8 @@ pub struct ContainerSpec {
     pub args: Vec<String>,
     pub env: Vec<(String, String)>,
     pub mounts: Vec<Mount>,
+    /// What `wasi:cli/environment.initial-cwd` answers. Paths are the guest's own business beyond that.
+    pub working_dir: Option<String>,
     pub stdin: Stdin,
     /// The guest is told that its standard streams are a terminal.
     pub terminal: bool,
@@ -89,6 +91,7 @@ impl ContainerSpec {
             args: Vec::new(),
             env: Vec::new(),
             mounts: Vec::new(),
+            working_dir: None,
             stdin: Stdin::Empty,
             terminal: false,
             memory_max: None,

@@ -14,6 +14,9 @@ use crate::limits::Limiter;
 use crate::sandbox::Sandbox;
 use crate::stdio::{Piped, Silent, Writer};
 
+/// Handles that one instance may hold of the host's: files, sockets, streams, what it waits for.
+const RESOURCES_MAX: usize = 1 << 16;
+
 /// The state of one component instance.
 pub(crate) struct Guest {
     pub(crate) table: ResourceTable,
@@ -32,8 +35,10 @@ pub(crate) struct CoreGuest {
 
 impl Guest {
     pub(crate) fn store(sandbox: &Arc<Sandbox>) -> wasmtime::Result<Store<Self>> {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES_MAX);
         let guest = Self {
-            table: ResourceTable::new(),
+            table,
             sandbox: Arc::clone(sandbox),
             wasi: wasi(sandbox)?.build(),
             http: WasiHttpCtx::new(),
@@ -66,6 +71,9 @@ fn wasi(sandbox: &Arc<Sandbox>) -> wasmtime::Result<WasiCtxBuilder> {
     let spec = &sandbox.spec;
     let mut wasi = WasiCtx::builder();
     wasi.args(&spec.args).envs(&spec.env);
+    if let Some(dir) = &spec.working_dir {
+        wasi.initial_cwd(dir);
+    }
     match &spec.stdin {
         Stdin::Empty => {}
         Stdin::Open => {

@@ -53,14 +53,14 @@ impl Linkers {
     pub(crate) fn link_component(&self, component: &Component) -> Result<(Entry, Vec<String>), LoadError> {
         let ty = component.component_type();
         let imports: Vec<String> = ty.imports(&self.engine).map(|(name, _)| name.to_owned()).collect();
-        let names: Vec<String> = imports.iter().filter(|name| !is_offered(name)).cloned().collect();
-        if !names.is_empty() {
-            return Err(LoadError::UnknownImport { names });
-        }
+        let invalid = |error: wasmtime::Error| LoadError::Invalid { cause: format!("{error:#}") };
+        let pre = self.components.instantiate_pre(component).map_err(|error| {
+            // What a component imports by name it may not use: only what is missed is refused.
+            let names: Vec<String> = imports.iter().filter(|name| !is_offered(name)).cloned().collect();
+            if names.is_empty() { invalid(error) } else { LoadError::UnknownImport { names } }
+        })?;
         let exports: Vec<&str> = ty.exports(&self.engine).map(|(name, _)| name).collect();
         let way = Way::of(&exports)?;
-        let invalid = |error: wasmtime::Error| LoadError::Invalid { cause: format!("{error:#}") };
-        let pre = self.components.instantiate_pre(component).map_err(invalid)?;
         let entry = match way {
             Way::Http2 => Entry::Http2(ProxyPre::new(pre).map_err(invalid)?),
             Way::Http3 => Entry::Http3(ServicePre::new(pre).map_err(invalid)?),

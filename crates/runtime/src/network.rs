@@ -29,7 +29,8 @@ pub trait Listener: Send + Sync {
 #[async_trait]
 pub trait Datagrams: Send + Sync {
     fn local_addr(&self) -> SocketAddr;
-    /// Sends one datagram, or loses it silently as UDP may.
+    /// Sends one datagram, or loses it silently as UDP may. `ConnectionRefused` is no failure, but the news that nobody
+    /// is bound there.
     async fn send_to(&self, payload: Bytes, to: SocketAddr) -> Result<(), NetworkError>;
     /// The next datagram and its sender. Cancel-safe.
     async fn recv_from(&self) -> Result<(Bytes, SocketAddr), NetworkError>;

@@ -38,6 +38,20 @@ impl Family {
     }
 }
 
+/// The address that `remote` sees of a socket bound to `local`, on a host with the addresses `own`.
+pub(crate) fn towards(local: SocketAddr, remote: Option<SocketAddr>, own: &[IpAddr]) -> SocketAddr {
+    let Some(remote) = remote.filter(|_| local.ip().is_unspecified()) else { return local };
+    let ip = remote.ip();
+    let same_family = own.iter().find(|own| own.is_ipv4() == ip.is_ipv4()).copied();
+    let seen = match ip {
+        IpAddr::V4(v4) if v4.is_loopback() => Some(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(v6) if v6.is_loopback() => Some(Ipv6Addr::LOCALHOST.into()),
+        _ if own.contains(&ip) => Some(ip),
+        _ => same_family,
+    };
+    SocketAddr::new(seen.unwrap_or(local.ip()), local.port())
+}
+
 fn is_ipv4_compatible(ip: Ipv6Addr) -> bool {
     matches!(ip.segments(), [0, 0, 0, 0, 0, 0, _, _]) && !ip.is_unspecified() && !ip.is_loopback()
 }
@@ -142,5 +156,21 @@ mod tests {
     fn an_unspecified_address_can_be_bound() {
         assert!(Family::V4.local(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into()).is_ok());
         assert!(Family::V6.local(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into()).is_ok());
+    }
+
+    #[test]
+    fn who_connects_learns_which_address_the_other_side_sees() {
+        let own = ["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()];
+        for (local, remote, seen) in [
+            ("0.0.0.0:5", Some("127.0.0.1:7"), "127.0.0.1:5"),
+            ("0.0.0.0:5", Some("10.0.0.9:7"), "10.0.0.1:5"),
+            ("[::]:5", Some("[::1]:7"), "[::1]:5"),
+            ("[::]:5", Some("[fd00::9]:7"), "[fd00::1]:5"),
+            ("10.0.0.1:5", Some("127.0.0.1:7"), "10.0.0.1:5"),
+            ("0.0.0.0:5", None, "0.0.0.0:5"),
+        ] {
+            let remote = remote.map(|remote| remote.parse().unwrap());
+            assert_eq!(towards(local.parse().unwrap(), remote, &own), seen.parse().unwrap());
+        }
     }
 }

@@ -148,12 +148,12 @@ impl State {
 
 impl Reader {
     fn poll_fill(&mut self, cx: &mut Context<'_>, size: usize) -> Poll<()> {
-        if !self.ahead.is_empty() || self.end.is_some() {
-            return Poll::Ready(());
-        }
         let mut state = self.conn.state.lock();
         if !state.receives {
+            self.ahead.clear();
             self.end = Some(End::Eof);
+        }
+        if !self.ahead.is_empty() || self.end.is_some() {
             return Poll::Ready(());
         }
         self.ahead.reserve(size);
@@ -169,11 +169,10 @@ impl Reader {
 
 impl InputStream for Reader {
     fn read(&mut self, size: usize) -> StreamResult<Bytes> {
-        if size == 0 {
-            return Ok(Bytes::new());
-        }
+        // Reading nothing still finds out that there is an end.
         let size = size.min(CHUNK_MAX);
-        let _ = self.poll_fill(&mut Context::from_waker(Waker::noop()), size);
+        let wanted = if size == 0 { READ_AHEAD } else { size };
+        let _ = self.poll_fill(&mut Context::from_waker(Waker::noop()), wanted);
         if !self.ahead.is_empty() {
             let n = size.min(self.ahead.len());
             return Ok(self.ahead.split_to(n).freeze());

@@ -8,11 +8,13 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use futures::FutureExt;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi_io::poll::Pollable;
 
 use super::Counted;
-use super::address::Family;
+use super::address::{self, Family};
 use super::bindings::wasi::sockets::network::{ErrorCode, IpSocketAddress};
 use super::options::Options;
 use crate::network::{Datagrams, NetworkError};
@@ -68,11 +70,18 @@ impl UdpSocket {
     pub(super) fn streams(&mut self, remote: Option<IpSocketAddress>) -> Result<(Incoming, Outgoing), ErrorCode> {
         let State::Bound(datagrams) = &self.state else { return Err(ErrorCode::InvalidState) };
         self.remote = remote.map(|remote| self.family.remote(remote)).transpose()?;
-        let incoming = Incoming { datagrams: Arc::clone(datagrams), remote: self.remote, received: None };
+        let refusal = Arc::<Refusal>::default();
+        let incoming = Incoming {
+            datagrams: Arc::clone(datagrams),
+            remote: self.remote,
+            refusal: Arc::clone(&refusal),
+            received: None,
+        };
         let outgoing = Outgoing {
             datagrams: Arc::clone(datagrams),
             family: self.family,
             remote: self.remote,
+            refusal,
             n_permitted: 0,
             sending: None,
         };
@@ -81,7 +90,10 @@ impl UdpSocket {
 
     pub(super) fn local_address(&self) -> Result<SocketAddr, ErrorCode> {
         match &self.state {
-            State::BindStarted(datagrams) | State::Bound(datagrams) => Ok(datagrams.local_addr()),
+            State::BindStarted(datagrams) | State::Bound(datagrams) => {
+                let own = self.counted.0.spec.network.addresses();
+                Ok(address::towards(datagrams.local_addr(), self.remote, &own))
+            }
             State::Unbound => Err(ErrorCode::InvalidState),
         }
     }
@@ -96,6 +108,30 @@ impl Pollable for UdpSocket {
     async fn ready(&mut self) {}
 }
 
+/// What a connected socket's sender was told, for its receiver to hear.
+#[derive(Default)]
+struct Refusal {
+    told: Mutex<Option<NetworkError>>,
+    came: Notify,
+}
+
+impl Refusal {
+    fn tell(&self, error: NetworkError) {
+        *self.told.lock() = Some(error);
+        self.came.notify_one();
+    }
+
+    async fn heard(&self) -> NetworkError {
+        loop {
+            let told = self.told.lock().take();
+            match told {
+                Some(error) => return error,
+                None => self.came.notified().await,
+            }
+        }
+    }
+}
+
 type Received = Result<(Bytes, SocketAddr), NetworkError>;
 
 /// Datagrams from the network.
@@ -103,6 +139,7 @@ type Received = Result<(Bytes, SocketAddr), NetworkError>;
 pub struct Incoming {
     datagrams: Arc<dyn Datagrams>,
     remote: Option<SocketAddr>,
+    refusal: Arc<Refusal>,
     /// What came while the guest was waiting for it.
     received: Option<Received>,
 }
@@ -112,17 +149,21 @@ impl Incoming {
     pub(super) fn next(&mut self) -> Option<Received> {
         match self.received.take() {
             Some(received) => Some(received),
-            None => wanted(&*self.datagrams, self.remote).now_or_never(),
+            None => self.wanted().now_or_never(),
         }
     }
-}
 
-/// The next datagram that the guest has not closed itself to.
-async fn wanted(datagrams: &dyn Datagrams, remote: Option<SocketAddr>) -> Received {
-    loop {
-        let (payload, from) = datagrams.recv_from().await?;
-        if remote.is_none_or(|remote| remote == from) {
-            return Ok((payload, from));
+    /// The next datagram that the guest has not closed itself to, or the refusal of one that it sent.
+    async fn wanted(&self) -> Received {
+        loop {
+            let (payload, from) = tokio::select! {
+                biased;
+                error = self.refusal.heard() => return Err(error),
+                received = self.datagrams.recv_from() => received?,
+            };
+            if self.remote.is_none_or(|remote| remote == from) {
+                return Ok((payload, from));
+            }
         }
     }
 }
@@ -131,7 +172,7 @@ async fn wanted(datagrams: &dyn Datagrams, remote: Option<SocketAddr>) -> Receiv
 impl Pollable for Incoming {
     async fn ready(&mut self) {
         if self.received.is_none() {
-            self.received = Some(wanted(&*self.datagrams, self.remote).await);
+            self.received = Some(self.wanted().await);
         }
     }
 }
@@ -144,6 +185,7 @@ pub struct Outgoing {
     datagrams: Arc<dyn Datagrams>,
     family: Family,
     remote: Option<SocketAddr>,
+    refusal: Arc<Refusal>,
     n_permitted: usize,
     /// One that the network has not taken yet.
     sending: Option<SendingOne>,
@@ -195,6 +237,13 @@ impl Outgoing {
         let Some(sending) = &mut self.sending else { return Poll::Ready(Ok(())) };
         let sent = ready!(sending.as_mut().poll(cx));
         self.sending = None;
+        if let Err(NetworkError::ConnectionRefused) = sent {
+            // It is learnt only after the datagram has left, and only a connected socket is told.
+            if self.remote.is_some() {
+                self.refusal.tell(NetworkError::ConnectionRefused);
+            }
+            return Poll::Ready(Ok(()));
+        }
         Poll::Ready(sent.map_err(ErrorCode::from))
     }
 }

@@ -41,9 +41,11 @@ async fn what_cannot_run_is_refused_in_words() {
     let words = refusal(&runtime, cut.clone()).await;
     assert!(words.starts_with(&format!("truncated at byte {}: ", cut.len())), "{words}");
 
-    let component = text(r#"(component (import "wasi:foo/bar@1.0.0" (instance)))"#);
+    let component = text(r#"(component (import "wasi:foo/bar@1.0.0" (instance (export "f" (func)))))"#);
     let words = refusal(&runtime, component).await;
     assert_eq!(words, "imports wasi:foo/bar@1.0.0, which this node does not offer");
+    let unused = text(r#"(component (import "wasi:foo/bar@1.0.0" (instance)))"#);
+    assert!(refusal(&runtime, unused).await.starts_with("exports neither"));
 
     let core = text(r#"(module (import "env" "magic" (func)) (func (export "_start")))"#);
     assert_eq!(refusal(&runtime, core).await, "imports env.magic, which this node does not offer");
@@ -57,7 +59,7 @@ async fn what_cannot_run_is_refused_in_words() {
 #[tokio::test]
 async fn the_hosts_own_sockets_are_out_of_reach_in_every_version() {
     let runtime = runtime();
-    let component = text(r#"(component (import "wasi:sockets/types@0.3.0" (instance)))"#);
+    let component = text(r#"(component (import "wasi:sockets/types@0.3.0" (instance (export "f" (func)))))"#);
     assert!(refusal(&runtime, component).await.contains("wasi:sockets/types@0.3.0"));
 }
 
