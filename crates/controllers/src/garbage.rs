@@ -138,7 +138,10 @@ fn follow(
     scope.spawn(move |token| async move {
         while let Some(changes) = token.run_until_cancelled(changes.next()).await {
             let gone = changes.iter().filter(|change| change.new.is_none() && !change.key.namespace.is_empty());
-            gone.map(|change| change.key.namespace.as_str()).collect::<BTreeSet<_>>().into_iter().for_each(&*on_removal);
+            gone.map(|change| change.key.namespace.as_str())
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .for_each(&*on_removal);
             changes.iter().flat_map(|change| concerned(kind_idx, change, &graph.read())).for_each(|item| enqueue(item));
         }
         Ok(())
