@@ -43,7 +43,7 @@ async fn every_node_gets_its_own_pod_network() {
 async fn pods_leave_a_node_that_fell_silent() {
     let timings = NodeTimings {
         monitor_period: Duration::from_millis(50),
-        grace_period: Duration::from_millis(500),
+        grace_period: Duration::from_secs(3),
         eviction_interval: Duration::ZERO,
         ..NodeTimings::default()
     };
