@@ -74,8 +74,7 @@ impl Reconcile for Jobs {
             return Ok(Next::Change);
         }
         if is_finished(&job) {
-            self.memory.lock().remove(key);
-            return Ok(Next::Change);
+            return self.let_go(key).await;
         }
         if !self.self_written.is_settled(key, &self.informers.jobs, |_| None) {
             return Ok(Next::After(OUTSTANDING_MAX));
@@ -177,7 +176,7 @@ impl Jobs {
         Ok(uid(&pod).to_owned())
     }
 
-    /// The job is gone: nobody counts its pods any more.
+    /// The job is gone or finished: nobody counts its pods any more.
     async fn let_go(&self, key: &Key) -> Result<Next, Error> {
         self.memory.lock().remove(key);
         let pods = self.informers.pods.by_index(TRACKED, &key.to_string());

@@ -25,7 +25,11 @@ pub(crate) struct Memory {
 pub(crate) fn look(world: &mut World, name: &str) -> Result<(), Refusal> {
     let Some(job) = world.jobs.seen(name) else { return Ok(()) };
     let key = Key::new(NAMESPACE, name);
-    if is_finished(&job) || !world.memory.jobs.own.is_settled_at(&key, world.jobs.seen_revision(), |_| None) {
+    if is_finished(&job) {
+        let pods = world.seen_pods_of(job.metadata.uid.as_deref());
+        return pods.iter().filter(|pod| !tracked(pod).is_empty()).try_for_each(|pod| release(world, pod));
+    }
+    if !world.memory.jobs.own.is_settled_at(&key, world.jobs.seen_revision(), |_| None) {
         return Ok(());
     }
     let revision = world.pods.seen_revision();
