@@ -63,6 +63,7 @@ impl Start {
             memory_max,
             cpu_max,
             http_port: http_port(container),
+            working_dir: container.working_dir.clone(),
             ..ContainerSpec::new(format!("{}/{}", self.handle.key, self.name), self.network.clone(), attached.clone())
         };
         let container = Arc::new(self.context.runtime.start(&self.loaded.module, spec));

@@ -4,7 +4,8 @@ use std::future::{pending, poll_fn};
 use std::sync::Arc;
 
 use futures::channel::oneshot;
-use http::Request;
+use http::uri::{self, Authority};
+use http::{Request, Uri, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
@@ -64,7 +65,7 @@ async fn call_3(
 ) -> Result<()> {
     let mut store = Guest::store(sandbox)?;
     let proxy = Proxy::P3(service.instantiate_async(&mut store).await?);
-    let request = request.map(|body: Incoming| -> WasiBody { body.map_err(Error::from).boxed_unsync() });
+    let request = absolute(request).map(|body: Incoming| -> WasiBody { body.map_err(Error::from).boxed_unsync() });
     store
         .run_concurrent(async |accessor| {
             let prepared = accessor
@@ -75,4 +76,35 @@ async fn call_3(
             Ok(())
         })
         .await?
+}
+
+/// A request of 0.3 knows its scheme and authority by its target alone, which HTTP/1.1 sends without them.
+fn absolute<B>(mut request: Request<B>) -> Request<B> {
+    let mut target = request.uri().clone().into_parts();
+    let host = request.headers().get(header::HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    target.scheme.get_or_insert(uri::Scheme::HTTP);
+    target.authority = target.authority.or(host);
+    target.path_and_query.get_or_insert(uri::PathAndQuery::from_static("/"));
+    // What cannot be a target is passed on as it came.
+    if let Ok(target) = Uri::from_parts(target) {
+        *request.uri_mut() = target;
+    }
+    request
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_without_scheme_and_authority_gets_both() {
+        for (target, host, whole) in [
+            ("/a?b", "web:8080", "http://web:8080/a?b"),
+            ("http://other/a", "web", "http://other/a"),
+            ("/", "not a host", "/"),
+        ] {
+            let request = Request::builder().uri(target).header(header::HOST, host).body(()).unwrap();
+            assert_eq!(absolute(request).uri().to_string(), whole);
+        }
+    }
 }
