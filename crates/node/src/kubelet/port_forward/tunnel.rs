@@ -86,6 +86,8 @@ async fn write(
 ) {
     loop {
         let sent = tokio::select! {
+            // A stream is accepted before it carries anything: kubectl waits for ever for an answer that comes too late.
+            biased;
             Some(frame) = to_send.recv() => sink.send(Message::Binary(frame)).await,
             Some(piece) = arrived.recv() => match piece {
                 Piece::Data(pair, bytes) => sink.send(Message::Binary(spdy::data(pair.data, &bytes, false))).await,
