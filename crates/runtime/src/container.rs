@@ -1,6 +1,7 @@
 //! What is asked of a container, and what can be learnt of it while it runs and when it has ended.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::http;
 use crate::module::ModuleKind;
 use crate::network::Network;
 use crate::pipe::Pipe;
@@ -73,15 +75,22 @@ pub struct ContainerSpec {
     pub network: Arc<dyn Network>,
     /// The port that an HTTP component listens on.
     pub http_port: u16,
-    /// How many requests an HTTP component handles at once. What comes beyond is answered 503.
+    /// How many requests an HTTP component handles at once.
     pub requests_max: usize,
-    /// How long one request may take, until the end of its response.
+    /// How many more may wait for their turn. What comes beyond is answered 503.
+    pub requests_queued_max: usize,
+    /// How long a request may take until its answer begins, how long its answer may pause, and how long the handler may
+    /// go on when the answer is complete.
     pub request_time_max: Option<Duration>,
+    /// How many requests one instance answers, one after the other. By default every request meets a fresh one.
+    pub instance_requests_max: NonZeroU32,
     pub output: Arc<dyn Output>,
 }
 
 /// Requests that one HTTP container handles at once, unless told otherwise.
 pub const REQUESTS_MAX: usize = 512;
+/// Requests that wait for their turn at one HTTP container, unless told otherwise.
+pub const REQUESTS_QUEUED_MAX: usize = 1024;
 
 impl ContainerSpec {
     /// A container with no arguments, no environment, no mounts and no limits, whose HTTP port is 80.
@@ -99,7 +108,9 @@ impl ContainerSpec {
             network,
             http_port: 80,
             requests_max: REQUESTS_MAX,
+            requests_queued_max: REQUESTS_QUEUED_MAX,
             request_time_max: None,
+            instance_requests_max: NonZeroU32::MIN,
             output,
         }
     }
@@ -198,6 +209,14 @@ impl Container {
     /// What it has used so far.
     pub fn usage(&self) -> Usage {
         self.sandbox.usage()
+    }
+
+    /// What an HTTP container has counted of its requests; nothing for any other.
+    pub fn requests(&self) -> Option<http::Requests> {
+        match self.sandbox.module.kind() {
+            ModuleKind::Http => Some(self.sandbox.requests.reading(self.sandbox.memory.n_instances())),
+            ModuleKind::Command | ModuleKind::CoreCommand => None,
+        }
     }
 
     /// What it sees of the host's files.

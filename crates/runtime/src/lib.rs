@@ -22,7 +22,7 @@ mod container;
 mod engine;
 mod guest;
 mod heavy;
-mod http;
+pub mod http;
 mod limits;
 mod linker;
 mod loader;
@@ -40,7 +40,8 @@ mod ticker;
 mod trap;
 
 pub use container::{
-    Container, ContainerSpec, Exec, Exit, Mount, NotAProcess, Output, REQUESTS_MAX, StdStream, Stdin, Usage,
+    Container, ContainerSpec, Exec, Exit, Mount, NotAProcess, Output, REQUESTS_MAX, REQUESTS_QUEUED_MAX, StdStream,
+    Stdin, Usage,
 };
 pub use module::{LoadError, Module, ModuleKind};
 pub use pipe::{Broken, PIPE_BYTES_MAX, Pipe};

@@ -31,6 +31,7 @@ pub(crate) struct Sandbox {
     pub(crate) memory: Arc<MemoryAccount>,
     pub(crate) cpu: Arc<CpuAccount>,
     pub(crate) n_requests: AtomicU64,
+    pub(crate) requests: Arc<http::Counters>,
     pub(crate) n_sockets: AtomicUsize,
     /// Connections that still carry what a guest wrote.
     pub(crate) draining: watch::Sender<usize>,
@@ -61,6 +62,7 @@ fn begin(
         memory,
         cpu,
         n_requests: AtomicU64::new(0),
+        requests: Arc::default(),
         n_sockets: AtomicUsize::new(0),
         draining: watch::Sender::new(0),
         exit: watch::Sender::new(None),
