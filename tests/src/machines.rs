@@ -138,6 +138,13 @@ impl Role {
         });
     }
 
+    /// Lets the process stand still, or go on.
+    pub fn freeze(&self, frozen: bool) {
+        let signal = if frozen { "-STOP" } else { "-CONT" };
+        let sent = Command::new("kill").args([signal, &self.process.id().to_string()]).status().expect("start kill");
+        assert!(sent.success(), "kill {signal}: {sent}");
+    }
+
     /// `kill -9`.
     pub fn kill(mut self) {
         self.process.kill().expect("kill coracle");

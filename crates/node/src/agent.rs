@@ -1,5 +1,6 @@
 //! Carries out what the lifecycle machine decides: one worker per pod, which nothing else can block.
 
+mod addresses;
 mod claims;
 mod command;
 mod context;

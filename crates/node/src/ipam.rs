@@ -117,6 +117,17 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_gets_its_own_addresses_back_if_they_are_ours_and_free() {
+        let mut ipam = ipam(&["10.244.3.0/24", "fd00:3::/64"]);
+        let at = |all: &[&str]| -> Vec<IpAddr> { all.iter().map(|ip| ip.parse().unwrap()).collect() };
+        assert!(ipam.take_back(&at(&["10.244.3.2", "fd00:3::2"])));
+        for refused in [&["10.244.3.2", "fd00:3::7"][..], &["10.244.4.2", "fd00:3::7"], &["10.244.3.9"], &[]] {
+            assert!(!ipam.take_back(&at(refused)), "{refused:?}");
+        }
+        assert_eq!(shown(ipam.allocate()), ["10.244.3.3", "fd00:3::3"]);
+    }
+
+    #[test]
     fn an_address_is_reused_late() {
         let mut ipam = ipam(&["10.0.0.0/29"]);
         let first = ipam.allocate().unwrap();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -16,6 +17,9 @@ struct Story {
     agents: BTreeMap<&'static str, Role>,
 }
 
+/// How long the server stands still: longer than a node may be silent.
+const FROZEN: Duration = Duration::from_secs(30);
+const OWN_PORT: u16 = 30081;
 const NODES: [&str; 3] = ["n1", "n2", "n3"];
 
 #[test]
@@ -38,6 +42,8 @@ fn nodes_join_talk_and_survive_what_the_network_does() {
     story.network.cut(1, 2, false);
     story.link("n1", "n2", "direct");
     story.everybody_talks_to_everybody(&servers, "healed");
+
+    story.nodes_do_without_the_server(dir.path());
 
     story.agents.remove("n2").unwrap().kill();
     wait::until("the pods of the dead node to be replaced", || {
@@ -178,13 +184,71 @@ impl Story {
         (1..=3).for_each(|idx| self.service_answers_on(idx));
     }
 
-    fn service_answers_on(&self, idx: usize) {
-        let url = format!("http://{}:30080/", self.network.machine(idx).address);
-        wait::until("a node port to answer", || {
-            let mut curl = self.machine().command(Path::new("curl"));
-            let out = curl.args(["-s", "-S", "-f", "-m", "10", &url]).output().map_err(|error| error.to_string())?;
-            if out.status.success() { Ok(()) } else { Err(said(&out)) }
+    /// The server stands still for longer than nodes may be silent. Services answer all the time, and an agent that is
+    /// killed meanwhile starts its pods from what it has kept. Nobody loses a pod for it.
+    fn nodes_do_without_the_server(&mut self, dir: &Path) {
+        self.a_pod_that_needs_a_secret();
+        wait::until("the pod to answer on another machine", || self.answer_on(2, OWN_PORT));
+        let before = self.pods();
+        let kept = dir.join("n1/node/pods.json");
+        wait::until("the agent to have kept the pod's address", || {
+            let pods: Vec<Value> = serde_json::from_slice(&std::fs::read(&kept).unwrap()).unwrap();
+            let own = pods.iter().find(|pod| pod["metadata"]["name"] == "own");
+            own.filter(|own| own["status"]["podIP"].is_string()).map(drop).ok_or_else(|| format!("{own:?}"))
         });
+        self.server.freeze(true);
+        self.agents.remove("n1").unwrap().kill();
+        let agent = self.network.machine(1).start(&["agent"], &dir.join("n1"));
+        let frozen = Instant::now();
+        wait::until("the pod of the agent that was killed to answer on another machine", || {
+            self.answer_on(2, OWN_PORT).map_err(|why| format!("{why}; {}", agent.log()))
+        });
+        while frozen.elapsed() < FROZEN {
+            (1..=3).for_each(|idx| self.service_answers_on(idx));
+        }
+        self.server.freeze(false);
+        self.agents.insert("n1", agent);
+        wait::until("the server to hear of the pod that was started again", || {
+            let restarts = "jsonpath={.status.containerStatuses[0].restartCount}{.status.containerStatuses[0].ready}";
+            let seen = self.ask(&["get", "pod", "own", "-o", restarts]);
+            if seen == "1true" { Ok(()) } else { Err(seen) }
+        });
+        assert_eq!(self.pods(), before);
+        let nodes = self.ask(&["get", "nodes", "--no-headers"]);
+        assert_eq!(nodes.matches(" Ready ").count(), 3, "{nodes}");
+    }
+
+    fn pods(&self) -> String {
+        self.ask(&["get", "pods", "-o", "jsonpath={range .items[*]}{.metadata.name} {.metadata.uid}{\"\\n\"}{end}"])
+    }
+
+    fn a_pod_that_needs_a_secret(&self) {
+        let metadata = json!({"name": "own", "labels": {"app": "own"}});
+        let secret =
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"key": "value"}});
+        let mut pod = pod("own", "n1", "hello-http", &[]);
+        pod["metadata"] = metadata.clone();
+        pod["spec"]["restartPolicy"] = json!("Always");
+        let container = &mut pod["spec"]["containers"][0];
+        container["envFrom"] = json!([{"secretRef": {"name": "own"}}]);
+        container["volumeMounts"] = json!([{"name": "own", "mountPath": "/own"}]);
+        pod["spec"]["volumes"] = json!([{"name": "own", "secret": {"secretName": "own"}}]);
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": metadata,
+            "spec": {"type": "NodePort", "selector": {"app": "own"}, "ports": [{"port": 80, "nodePort": OWN_PORT}]},
+        });
+        self.apply(&[secret, pod, service]);
+    }
+
+    fn service_answers_on(&self, idx: usize) {
+        wait::until("a node port to answer", || self.answer_on(idx, 30080));
+    }
+
+    fn answer_on(&self, idx: usize, port: u16) -> Result<(), String> {
+        let url = format!("http://{}:{port}/", self.network.machine(idx).address);
+        let mut curl = self.machine().command(Path::new("curl"));
+        let out = curl.args(["-s", "-S", "-f", "-m", "10", &url]).output().map_err(|error| error.to_string())?;
+        if out.status.success() { Ok(()) } else { Err(said(&out)) }
     }
 
     fn links(&self) -> String {

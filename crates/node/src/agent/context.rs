@@ -12,7 +12,7 @@ use kube::Resource;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use super::Pods;
+use super::{Pods, addresses};
 use crate::Config;
 use crate::images::Images;
 use crate::ipam::Ipam;
@@ -46,17 +46,18 @@ impl Context {
     }
 
     /// Keeps the addresses that pods had for them, before any other gets one.
-    pub(super) fn keep_addresses(&self, pods: &[Arc<core::Pod>]) {
-        let (mut kept, mut ipam) = (self.kept_addresses.lock(), self.ipam.lock());
-        for pod in pods {
-            let Some(status) = pod.status.as_ref() else { continue };
-            let is_over = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
-            let ips = status.pod_ips.iter().flatten();
-            let addresses: Vec<IpAddr> = ips.filter_map(|known| known.ip.parse().ok()).collect();
-            if !is_over && ipam.take_back(&addresses) {
-                kept.insert(pod.metadata.uid.clone().unwrap_or_default(), addresses);
+    pub(super) async fn keep_addresses(self: &Arc<Self>, pods: Vec<Arc<core::Pod>>) {
+        let context = self.clone();
+        let keep = move || {
+            for pod in pods {
+                let uid = pod.metadata.uid.clone().unwrap_or_default();
+                let had = addresses::before(&pod, addresses::read(&context.config.pod_dir(&uid)));
+                if context.ipam.lock().take_back(&had) {
+                    context.kept_addresses.lock().insert(uid, had);
+                }
             }
-        }
+        };
+        tokio::task::spawn_blocking(keep).await.expect("reading files does not panic");
     }
 
     /// Frees what was kept for a pod that did not come to take it.

@@ -26,7 +26,7 @@ pub(crate) async fn dispatch(context: Arc<Context>, pods: Informer<Pod>, token: 
     if pods.revision() > 0 {
         remove_orphans(&context, &pods.list()).await;
     }
-    context.keep_addresses(&pods.list());
+    context.keep_addresses(pods.list()).await;
     let mut changes = pods.subscribe();
     let mut workers = Workers { context, by_uid: HashMap::new(), prune_at: PRUNE_MIN, scope: Scope::child_of(&token) };
     while let Some(changed) = token.run_until_cancelled(changes.next()).await {

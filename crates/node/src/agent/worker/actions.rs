@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{Effect, Worker};
 use crate::agent::sandbox::{self, Failure};
-use crate::agent::{Running, command, ended, image, prober, start::Start};
+use crate::agent::{Running, addresses, command, ended, image, prober, start::Start};
 use crate::containers;
 use crate::lifecycle::{
     Action, Event, Hook, HookKind, Notice, Outcome, Plan, ProbeKind, ProbePlan, ProbeTarget, Severity,
@@ -103,7 +103,13 @@ impl Worker {
             }
         }
         let write = self.write_volumes();
-        self.begin(async move { Effect::Prepared(write.await) });
+        let (dir, has, remembers) = (self.handle.dir.clone(), self.addresses(), self.context.config.remembers);
+        self.begin(async move {
+            if remembers {
+                addresses::write(&dir, &has).await;
+            }
+            Effect::Prepared(write.await)
+        });
     }
 
     pub(super) fn refresh(&mut self) {
@@ -217,9 +223,10 @@ impl Worker {
         self.network = None;
         self.refresh_at = None;
         self.context.ipam.lock().release(&addresses);
-        let directories = self.directories.clone();
+        let (dir, directories) = (self.handle.dir.clone(), self.directories.clone());
         self.begin(async move {
             let remove = move || {
+                addresses::remove(&dir);
                 // What cannot be removed now is removed with the pod's directory.
                 let _ = std::fs::remove_dir_all(directories.volumes);
                 let _ = std::fs::remove_dir_all(directories.singles);
