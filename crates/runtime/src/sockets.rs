@@ -5,6 +5,7 @@ mod address;
 mod conn;
 mod lookup;
 mod options;
+mod p3;
 mod tcp;
 mod tcp_host;
 mod udp;
@@ -79,7 +80,7 @@ impl Guest {
     }
 }
 
-/// Offers `wasi:sockets` 0.2.
+/// Offers `wasi:sockets` 0.2 and 0.3.
 pub(crate) fn add_to_linker(linker: &mut Linker<Guest>) -> Result<()> {
     use bindings::wasi::sockets::{ip_name_lookup, tcp, udp};
 
@@ -91,7 +92,8 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Guest>) -> Result<()> {
     tcp::add_to_linker::<_, Sockets>(linker, Guest::net)?;
     udp_create_socket::add_to_linker::<_, Sockets>(linker, Guest::net)?;
     udp::add_to_linker::<_, Sockets>(linker, Guest::net)?;
-    ip_name_lookup::add_to_linker::<_, Sockets>(linker, Guest::net)
+    ip_name_lookup::add_to_linker::<_, Sockets>(linker, Guest::net)?;
+    p3::add_to_linker(linker)
 }
 
 /// Counts one socket against the container's limit, for as long as it lives.

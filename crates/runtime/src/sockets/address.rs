@@ -14,15 +14,23 @@ pub(crate) enum Family {
 }
 
 impl Family {
+    /// All of a host's addresses, and a port that it chooses.
+    pub(crate) fn any(self) -> SocketAddr {
+        match self {
+            Self::V4 => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            Self::V6 => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        }
+    }
+
     /// An address to bind to.
-    pub(crate) fn local(self, address: IpSocketAddress) -> Result<SocketAddr, ErrorCode> {
-        let address = SocketAddr::from(address);
+    pub(crate) fn local(self, address: impl Into<SocketAddr>) -> Result<SocketAddr, ErrorCode> {
+        let address = address.into();
         let valid = self.has(address.ip()) && is_unicast(address.ip());
         valid.then_some(address).ok_or(ErrorCode::InvalidArgument)
     }
 
     /// An address to reach.
-    pub(crate) fn remote(self, address: IpSocketAddress) -> Result<SocketAddr, ErrorCode> {
+    pub(crate) fn remote(self, address: impl Into<SocketAddr>) -> Result<SocketAddr, ErrorCode> {
         let address = self.local(address)?;
         let valid = !address.ip().is_unspecified() && address.port() != 0;
         valid.then_some(address).ok_or(ErrorCode::InvalidArgument)
@@ -127,7 +135,7 @@ mod tests {
     #[track_caller]
     fn remote(family: Family, address: &str) -> bool {
         let address: SocketAddr = address.parse().unwrap();
-        match family.remote(address.into()) {
+        match family.remote(IpSocketAddress::from(address)) {
             Ok(same) => {
                 assert_eq!(same, address);
                 true
@@ -154,8 +162,8 @@ mod tests {
 
     #[test]
     fn an_unspecified_address_can_be_bound() {
-        assert!(Family::V4.local(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into()).is_ok());
-        assert!(Family::V6.local(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into()).is_ok());
+        assert!(Family::V4.local(Family::V4.any()).is_ok());
+        assert!(Family::V6.local(Family::V6.any()).is_ok());
     }
 
     #[test]

@@ -39,6 +39,8 @@ struct State {
     sending: Sending,
     /// A task of its own carries on with `pending`.
     is_driven: bool,
+    /// Who waits for that task to be done.
+    blocked: Option<Waker>,
     receives: bool,
 }
 
@@ -48,6 +50,15 @@ enum Sending {
     /// Closes once everything has left.
     Closing,
     Closed,
+    /// The other side takes no more.
+    Broken,
+    Failed(ErrorCode),
+}
+
+/// Why a connection takes no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SendError {
+    Broken,
     Failed(ErrorCode),
 }
 
@@ -71,7 +82,14 @@ pub(crate) struct Writer {
 
 impl Conn {
     pub(crate) fn new(stream: Stream, sandbox: &Arc<Sandbox>) -> Arc<Self> {
-        let state = State { stream, pending: Bytes::new(), sending: Sending::Open, is_driven: false, receives: true };
+        let state = State {
+            stream,
+            pending: Bytes::new(),
+            sending: Sending::Open,
+            is_driven: false,
+            blocked: None,
+            receives: true,
+        };
         Arc::new(Self { state: Mutex::new(state), written: Notify::new(), sandbox: Arc::clone(sandbox) })
     }
 
@@ -112,7 +130,33 @@ impl Conn {
         let mut state = self.state.lock();
         ready!(state.poll_send(cx));
         state.is_driven = false;
+        if let Some(blocked) = state.blocked.take() {
+            blocked.wake();
+        }
         Poll::Ready(())
+    }
+
+    /// Waits until what was written has left, or cannot.
+    pub(crate) async fn sent(&self) -> Result<(), SendError> {
+        self.idle().await;
+        match self.state.lock().sending {
+            Sending::Open | Sending::Closing | Sending::Closed => Ok(()),
+            Sending::Broken => Err(SendError::Broken),
+            Sending::Failed(code) => Err(SendError::Failed(code)),
+        }
+    }
+
+    /// Waits until no task carries on with what was written.
+    async fn idle(&self) {
+        loop {
+            let mut written = pin!(self.written.notified());
+            // From here on no notification is missed.
+            written.as_mut().enable();
+            if !self.state.lock().is_driven {
+                return;
+            }
+            written.await;
+        }
     }
 }
 
@@ -122,7 +166,7 @@ impl State {
         if let Err(error) = sent {
             self.pending.clear();
             self.sending = match error.kind() {
-                io::ErrorKind::BrokenPipe | io::ErrorKind::WriteZero => Sending::Closed,
+                io::ErrorKind::BrokenPipe | io::ErrorKind::WriteZero => Sending::Broken,
                 _ => Sending::Failed(code_of(&error)),
             };
         }
@@ -167,6 +211,28 @@ impl Reader {
     }
 }
 
+impl Reader {
+    pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_fill(cx, READ_AHEAD)
+    }
+
+    /// Reads what is there into `buf`; nothing when the other side has closed.
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<Result<usize, ErrorCode>> {
+        ready!(self.poll_fill(cx, buf.len().min(CHUNK_MAX)));
+        let n = buf.len().min(self.ahead.len());
+        self.ahead.copy_to_slice(&mut buf[..n]);
+        match self.end {
+            Some(End::Failed(code)) if n == 0 => Poll::Ready(Err(code)),
+            _ => Poll::Ready(Ok(n)),
+        }
+    }
+
+    /// What comes from now on is not wanted.
+    pub(crate) fn shut(&self) {
+        self.conn.shut_receiving();
+    }
+}
+
 impl InputStream for Reader {
     fn read(&mut self, size: usize) -> StreamResult<Bytes> {
         // Reading nothing still finds out that there is an end.
@@ -192,6 +258,34 @@ impl InputStream for Reader {
 impl Pollable for Reader {
     async fn ready(&mut self) {
         std::future::poll_fn(|cx| self.poll_fill(cx, READ_AHEAD)).await;
+    }
+}
+
+impl Writer {
+    pub(crate) fn conn(&self) -> &Arc<Conn> {
+        &self.conn
+    }
+
+    pub(crate) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.conn.state.lock();
+        if state.is_driven {
+            state.blocked = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+
+    /// Takes some of `buf`, which is not empty; nothing when the connection takes no more.
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<usize> {
+        ready!(self.poll_writable(cx));
+        let mut state = self.conn.state.lock();
+        if state.sending != Sending::Open {
+            return Poll::Ready(0);
+        }
+        let n = buf.len().min(CHUNK_MAX);
+        state.pending = Bytes::copy_from_slice(&buf[..n]);
+        self.conn.advance(&mut state);
+        Poll::Ready(n)
     }
 }
 
@@ -222,7 +316,7 @@ impl State {
     fn may_write(&self) -> StreamResult<()> {
         match self.sending {
             Sending::Open => Ok(()),
-            Sending::Closing | Sending::Closed => Err(StreamError::Closed),
+            Sending::Closing | Sending::Closed | Sending::Broken => Err(StreamError::Closed),
             Sending::Failed(code) => Err(StreamError::LastOperationFailed(code.into())),
         }
     }
@@ -231,15 +325,7 @@ impl State {
 #[async_trait]
 impl Pollable for Writer {
     async fn ready(&mut self) {
-        loop {
-            let mut written = pin!(self.conn.written.notified());
-            // From here on no notification is missed.
-            written.as_mut().enable();
-            if !self.conn.state.lock().is_driven {
-                return;
-            }
-            written.await;
-        }
+        self.conn.idle().await;
     }
 }
 

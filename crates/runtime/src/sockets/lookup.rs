@@ -28,13 +28,13 @@ pub enum Lookup {
 }
 
 /// What a guest asks for.
-enum Question {
+pub(super) enum Question {
     Address(IpAddr),
     Name(String),
 }
 
 /// Reads a name as the specification wants it: addresses answer themselves, and other scripts become ASCII.
-fn question(name: &str) -> std::result::Result<Question, ErrorCode> {
+pub(super) fn question(name: &str) -> std::result::Result<Question, ErrorCode> {
     match UrlHost::parse(name) {
         Ok(UrlHost::Domain(name)) => Ok(Question::Name(name)),
         Ok(UrlHost::Ipv4(ip)) => Ok(Question::Address(ip.into())),

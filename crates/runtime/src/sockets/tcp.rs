@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use futures::FutureExt;
+use parking_lot::{Mutex, MutexGuard};
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi_io::poll::Pollable;
 
 use super::Counted;
 use super::address::Family;
-use super::bindings::wasi::sockets::network::{ErrorCode, IpSocketAddress};
+use super::bindings::wasi::sockets::network::ErrorCode;
 use super::bindings::wasi::sockets::tcp::ShutdownType;
 use super::conn::{Conn, Reader, Writer};
 use super::options::Options;
@@ -22,6 +23,9 @@ use crate::sandbox::Sandbox;
 /// Connections that wait to be accepted. A network listens when a socket is bound, before a guest can ask for more.
 const BACKLOG: usize = 128;
 
+/// A listener, until its container is to terminate.
+pub(super) type SharedListener = Arc<Mutex<Option<Arc<dyn Listener>>>>;
+
 type Connecting = Pin<Box<dyn Future<Output = Result<Stream, NetworkError>> + Send>>;
 
 /// A guest's TCP socket.
@@ -29,8 +33,9 @@ type Connecting = Pin<Box<dyn Future<Output = Result<Stream, NetworkError>> + Se
 pub struct TcpSocket {
     state: State,
     family: Family,
-    pub(super) options: Options,
-    counted: Counted,
+    /// Those of a listener are its connections' too.
+    options: Arc<Mutex<Options>>,
+    counted: Arc<Counted>,
 }
 
 enum State {
@@ -51,7 +56,7 @@ enum State {
 }
 
 struct Listening {
-    listener: Option<Box<dyn Listener>>,
+    listener: SharedListener,
     local: SocketAddr,
     /// What came while the guest was waiting for it.
     accepted: Option<Result<Stream, NetworkError>>,
@@ -59,7 +64,7 @@ struct Listening {
 
 impl TcpSocket {
     pub(super) fn new(counted: Counted, family: Family) -> Self {
-        Self { state: State::Unbound, family, options: Options::default(), counted }
+        Self { state: State::Unbound, family, options: Arc::default(), counted: Arc::new(counted) }
     }
 
     pub(super) fn family(&self) -> Family {
@@ -68,6 +73,11 @@ impl TcpSocket {
 
     fn sandbox(&self) -> &Arc<Sandbox> {
         &self.counted.0
+    }
+
+    /// What keeps the socket counted, for as long as something of it lives.
+    pub(super) fn counted(&self) -> Arc<Counted> {
+        Arc::clone(&self.counted)
     }
 
     /// Starts and finishes must alternate.
@@ -80,7 +90,7 @@ impl TcpSocket {
         }
     }
 
-    pub(super) fn start_bind(&mut self, local: IpSocketAddress) -> Result<(), ErrorCode> {
+    pub(super) fn start_bind(&mut self, local: impl Into<SocketAddr>) -> Result<(), ErrorCode> {
         self.may_start()?;
         let State::Unbound = self.state else { return Err(ErrorCode::InvalidState) };
         let local = self.family.local(local)?;
@@ -122,14 +132,15 @@ impl TcpSocket {
         match std::mem::replace(&mut self.state, State::Closed) {
             State::ListenStarted(listener) => {
                 let local = listener.local_addr();
-                self.state = State::Listening(Listening { listener: Some(listener), local, accepted: None });
+                let listener = Arc::new(Mutex::new(Some(Arc::from(listener))));
+                self.state = State::Listening(Listening { listener, local, accepted: None });
                 Ok(())
             }
             other => self.not_in_progress(other),
         }
     }
 
-    pub(super) fn start_connect(&mut self, remote: IpSocketAddress) -> Result<(), ErrorCode> {
+    pub(super) fn start_connect(&mut self, remote: impl Into<SocketAddr>) -> Result<(), ErrorCode> {
         self.may_start()?;
         let local = match &self.state {
             State::Unbound => None,
@@ -157,7 +168,7 @@ impl TcpSocket {
         }
     }
 
-    fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let State::ConnectStarted(connecting) = &mut self.state {
             let ended = ready!(connecting.as_mut().poll(cx));
             self.state = State::ConnectEnded(ended);
@@ -177,10 +188,18 @@ impl TcpSocket {
         let terminating = self.sandbox().terminate.is_cancelled();
         let State::Listening(listening) = &mut self.state else { return Err(ErrorCode::InvalidState) };
         let stream = listening.take(terminating)?;
-        let mut socket = Self::new(Counted::new(self.sandbox())?, self.family);
-        socket.options = self.options.clone();
-        let (reader, writer) = socket.connected(stream);
-        Ok((socket, reader, writer))
+        self.incoming()?.socket(stream)
+    }
+
+    /// What the connections of this listener are made of.
+    pub(super) fn incoming(&self) -> Result<Incoming, ErrorCode> {
+        let State::Listening(listening) = &self.state else { return Err(ErrorCode::InvalidState) };
+        Ok(Incoming {
+            listener: Arc::clone(&listening.listener),
+            family: self.family,
+            options: Arc::clone(&self.options),
+            counted: self.counted(),
+        })
     }
 
     pub(super) fn local_address(&self) -> Result<SocketAddr, ErrorCode> {
@@ -203,15 +222,19 @@ impl TcpSocket {
         }
     }
 
+    pub(super) fn is_unbound(&self) -> bool {
+        matches!(self.state, State::Unbound)
+    }
+
     pub(super) fn is_listening(&self) -> bool {
         matches!(self.state, State::Listening(_))
     }
 
     /// The options, while they can be read and set.
-    pub(super) fn options(&mut self) -> Result<&mut Options, ErrorCode> {
+    pub(super) fn options(&self) -> Result<MutexGuard<'_, Options>, ErrorCode> {
         match self.state {
             State::ConnectStarted(_) | State::ConnectEnded(_) | State::Closed => Err(ErrorCode::InvalidState),
-            _ => Ok(&mut self.options),
+            _ => Ok(self.options.lock()),
         }
     }
 
@@ -239,6 +262,28 @@ impl TcpSocket {
     }
 }
 
+/// A listener's connections, and what they inherit.
+pub(super) struct Incoming {
+    pub(super) listener: SharedListener,
+    family: Family,
+    options: Arc<Mutex<Options>>,
+    counted: Arc<Counted>,
+}
+
+impl Incoming {
+    pub(super) fn sandbox(&self) -> &Arc<Sandbox> {
+        &self.counted.0
+    }
+
+    /// The socket of a connection that has come in.
+    pub(super) fn socket(&self, stream: Stream) -> Result<(TcpSocket, Reader, Writer), ErrorCode> {
+        let mut socket = TcpSocket::new(Counted::new(self.sandbox())?, self.family);
+        socket.options = Arc::new(Mutex::new(self.options.lock().clone()));
+        let (reader, writer) = socket.connected(stream);
+        Ok((socket, reader, writer))
+    }
+}
+
 impl Listening {
     /// The next connection. Once the container is to terminate: what is queued, then one error, then silence, so that
     /// a guest that ignores the error does not spin on it.
@@ -246,11 +291,12 @@ impl Listening {
         if let Some(accepted) = self.accepted.take() {
             return accepted.map_err(ErrorCode::from);
         }
-        let Some(listener) = &self.listener else { return Err(ErrorCode::WouldBlock) };
+        let mut open = self.listener.lock();
+        let Some(listener) = &*open else { return Err(ErrorCode::WouldBlock) };
         match listener.accept().now_or_never() {
             Some(accepted) => accepted.map_err(ErrorCode::from),
             None if terminating => {
-                self.listener = None;
+                *open = None;
                 Err(ErrorCode::ConnectionAborted)
             }
             None => Err(ErrorCode::WouldBlock),
@@ -261,7 +307,8 @@ impl Listening {
         if self.accepted.is_some() {
             return;
         }
-        match &self.listener {
+        let listener = self.listener.lock().clone();
+        match listener {
             Some(listener) => tokio::select! {
                 biased;
                 accepted = listener.accept() => self.accepted = Some(accepted),

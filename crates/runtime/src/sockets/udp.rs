@@ -15,12 +15,12 @@ use wasmtime_wasi_io::poll::Pollable;
 
 use super::Counted;
 use super::address::{self, Family};
-use super::bindings::wasi::sockets::network::{ErrorCode, IpSocketAddress};
+use super::bindings::wasi::sockets::network::ErrorCode;
 use super::options::Options;
 use crate::network::{Datagrams, NetworkError};
 
 /// The largest datagram that its length field can tell.
-const DATAGRAM_MAX: usize = u16::MAX as usize;
+pub(super) const DATAGRAM_MAX: usize = u16::MAX as usize;
 /// Datagrams per call.
 pub(super) const BATCH_MAX: usize = 16;
 
@@ -49,7 +49,7 @@ impl UdpSocket {
         self.family
     }
 
-    pub(super) fn start_bind(&mut self, local: IpSocketAddress) -> Result<(), ErrorCode> {
+    pub(super) fn start_bind(&mut self, local: impl Into<SocketAddr>) -> Result<(), ErrorCode> {
         match self.state {
             State::BindStarted(_) => return Err(ErrorCode::ConcurrencyConflict),
             State::Bound(_) => return Err(ErrorCode::InvalidState),
@@ -67,25 +67,48 @@ impl UdpSocket {
     }
 
     /// Streams from and to everybody, or `remote` alone.
-    pub(super) fn streams(&mut self, remote: Option<IpSocketAddress>) -> Result<(Incoming, Outgoing), ErrorCode> {
-        let State::Bound(datagrams) = &self.state else { return Err(ErrorCode::InvalidState) };
+    pub(super) fn streams(&mut self, remote: Option<impl Into<SocketAddr>>) -> Result<(Incoming, Outgoing), ErrorCode> {
+        let State::Bound(_) = &self.state else { return Err(ErrorCode::InvalidState) };
         self.remote = remote.map(|remote| self.family.remote(remote)).transpose()?;
-        let refusal = Arc::<Refusal>::default();
-        let incoming = Incoming {
-            datagrams: Arc::clone(datagrams),
-            remote: self.remote,
-            refusal: Arc::clone(&refusal),
-            received: None,
-        };
-        let outgoing = Outgoing {
+        let peer = self.peer()?;
+        let incoming = Incoming { peer: Arc::clone(&peer), received: None };
+        Ok((incoming, Outgoing { peer, n_permitted: 0, sending: None }))
+    }
+
+    /// Binds to any address, unless it is bound.
+    pub(super) fn bind_any(&mut self) -> Result<(), ErrorCode> {
+        if let State::Unbound = self.state {
+            self.start_bind(self.family.any())?;
+            self.finish_bind()?;
+        }
+        Ok(())
+    }
+
+    /// Sets the only one to talk to, or none.
+    pub(super) fn connect(&mut self, remote: Option<SocketAddr>) -> Result<(), ErrorCode> {
+        let remote = remote.map(|remote| self.family.remote(remote)).transpose()?;
+        if remote.is_none() && self.remote.is_none() {
+            return Err(ErrorCode::InvalidState);
+        }
+        self.bind_any()?;
+        self.remote = remote;
+        Ok(())
+    }
+
+    /// Whom it talks to, from here on.
+    pub(super) fn peer(&self) -> Result<Arc<Peer>, ErrorCode> {
+        let State::Bound(datagrams) = &self.state else { return Err(ErrorCode::InvalidState) };
+        Ok(Arc::new(Peer {
             datagrams: Arc::clone(datagrams),
             family: self.family,
             remote: self.remote,
-            refusal,
-            n_permitted: 0,
-            sending: None,
-        };
-        Ok((incoming, outgoing))
+            refusal: Refusal::default(),
+        }))
+    }
+
+    /// Where a datagram would go.
+    pub(super) fn destination(&self, to: Option<SocketAddr>) -> Result<SocketAddr, ErrorCode> {
+        destination(self.family, self.remote, to)
     }
 
     pub(super) fn local_address(&self) -> Result<SocketAddr, ErrorCode> {
@@ -134,27 +157,17 @@ impl Refusal {
 
 type Received = Result<(Bytes, SocketAddr), NetworkError>;
 
-/// Datagrams from the network.
-#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
-pub struct Incoming {
+/// A bound socket and whom it talks to: everybody, or one.
+pub(super) struct Peer {
     datagrams: Arc<dyn Datagrams>,
+    family: Family,
     remote: Option<SocketAddr>,
-    refusal: Arc<Refusal>,
-    /// What came while the guest was waiting for it.
-    received: Option<Received>,
+    refusal: Refusal,
 }
 
-impl Incoming {
-    /// The next datagram, if it is there.
-    pub(super) fn next(&mut self) -> Option<Received> {
-        match self.received.take() {
-            Some(received) => Some(received),
-            None => self.wanted().now_or_never(),
-        }
-    }
-
+impl Peer {
     /// The next datagram that the guest has not closed itself to, or the refusal of one that it sent.
-    async fn wanted(&self) -> Received {
+    pub(super) async fn receive(&self) -> Received {
         loop {
             let (payload, from) = tokio::select! {
                 biased;
@@ -166,13 +179,58 @@ impl Incoming {
             }
         }
     }
+
+    pub(super) async fn send(&self, payload: Bytes, to: SocketAddr) -> Result<(), NetworkError> {
+        match self.datagrams.send_to(payload, to).await {
+            Err(NetworkError::ConnectionRefused) => {
+                // It is learnt only after the datagram has left, and only a connected socket is told.
+                if self.remote.is_some() {
+                    self.refusal.tell(NetworkError::ConnectionRefused);
+                }
+                Ok(())
+            }
+            sent => sent,
+        }
+    }
+}
+
+fn destination(
+    family: Family,
+    remote: Option<SocketAddr>,
+    to: Option<impl Into<SocketAddr>>,
+) -> Result<SocketAddr, ErrorCode> {
+    let to = to.map(|to| family.remote(to)).transpose()?;
+    match (to, remote) {
+        (Some(to), Some(remote)) if to != remote => Err(ErrorCode::InvalidArgument),
+        (Some(to), _) => Ok(to),
+        (None, Some(remote)) => Ok(remote),
+        (None, None) => Err(ErrorCode::InvalidArgument),
+    }
+}
+
+/// Datagrams from the network.
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
+pub struct Incoming {
+    peer: Arc<Peer>,
+    /// What came while the guest was waiting for it.
+    received: Option<Received>,
+}
+
+impl Incoming {
+    /// The next datagram, if it is there.
+    pub(super) fn next(&mut self) -> Option<Received> {
+        match self.received.take() {
+            Some(received) => Some(received),
+            None => self.peer.receive().now_or_never(),
+        }
+    }
 }
 
 #[async_trait]
 impl Pollable for Incoming {
     async fn ready(&mut self) {
         if self.received.is_none() {
-            self.received = Some(self.wanted().await);
+            self.received = Some(self.peer.receive().await);
         }
     }
 }
@@ -182,10 +240,7 @@ type SendingOne = Pin<Box<dyn Future<Output = Result<(), NetworkError>> + Send>>
 /// Datagrams to the network.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct Outgoing {
-    datagrams: Arc<dyn Datagrams>,
-    family: Family,
-    remote: Option<SocketAddr>,
-    refusal: Arc<Refusal>,
+    peer: Arc<Peer>,
     n_permitted: usize,
     /// One that the network has not taken yet.
     sending: Option<SendingOne>,
@@ -207,29 +262,19 @@ impl Outgoing {
     }
 
     /// True when the datagram was taken; false when it must be offered again.
-    pub(super) fn send(&mut self, payload: Vec<u8>, to: Option<IpSocketAddress>) -> Result<bool, ErrorCode> {
+    pub(super) fn send(&mut self, payload: Vec<u8>, to: Option<impl Into<SocketAddr>>) -> Result<bool, ErrorCode> {
         if payload.len() > DATAGRAM_MAX {
             return Err(ErrorCode::DatagramTooLarge);
         }
-        let to = self.destination(to)?;
+        let to = destination(self.peer.family, self.peer.remote, to)?;
         if self.sending.is_some() {
             return Ok(false);
         }
-        let datagrams = Arc::clone(&self.datagrams);
-        self.sending = Some(Box::pin(async move { datagrams.send_to(payload.into(), to).await }));
+        let peer = Arc::clone(&self.peer);
+        self.sending = Some(Box::pin(async move { peer.send(payload.into(), to).await }));
         match self.poll_sent(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(sent) => sent.map(|()| true),
             Poll::Pending => Ok(true),
-        }
-    }
-
-    fn destination(&self, to: Option<IpSocketAddress>) -> Result<SocketAddr, ErrorCode> {
-        let to = to.map(|to| self.family.remote(to)).transpose()?;
-        match (to, self.remote) {
-            (Some(to), Some(remote)) if to != remote => Err(ErrorCode::InvalidArgument),
-            (Some(to), _) => Ok(to),
-            (None, Some(remote)) => Ok(remote),
-            (None, None) => Err(ErrorCode::InvalidArgument),
         }
     }
 
@@ -237,13 +282,6 @@ impl Outgoing {
         let Some(sending) = &mut self.sending else { return Poll::Ready(Ok(())) };
         let sent = ready!(sending.as_mut().poll(cx));
         self.sending = None;
-        if let Err(NetworkError::ConnectionRefused) = sent {
-            // It is learnt only after the datagram has left, and only a connected socket is told.
-            if self.remote.is_some() {
-                self.refusal.tell(NetworkError::ConnectionRefused);
-            }
-            return Poll::Ready(Ok(()));
-        }
         Poll::Ready(sent.map_err(ErrorCode::from))
     }
 }
