@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
 use crate::changes::Pending;
 use crate::{Cached, Changes, Key, revision_of};
 
@@ -85,9 +87,9 @@ impl<K: Cached> Cache<K> {
         self.put_at(&key, Arc::new(object));
     }
 
-    pub(crate) fn remove(&mut self, object: &K) {
-        self.advance(revision_of(object.meta()));
-        self.remove_at(&Key::of(object.meta()));
+    pub(crate) fn remove(&mut self, meta: &ObjectMeta) {
+        self.advance(revision_of(meta));
+        self.remove_at(&Key::of(meta));
     }
 
     /// Becomes exactly `objects`, and tells subscribers only what differs.
@@ -215,7 +217,7 @@ mod tests {
         assert_eq!(names(cache.by_index("app", "web")), ["x", "y"]);
         cache.put(object("a", "x", 3, "db"));
         assert_eq!(names(cache.by_index("app", "web")), ["y"]);
-        cache.remove(&object("b", "y", 4, "web"));
+        cache.remove(&object("b", "y", 4, "web").metadata);
         assert!(cache.by_index("app", "web").is_empty());
         assert_eq!((cache.len(), cache.revision()), (1, 4));
         assert_eq!(names(cache.in_namespace("a")), ["x"]);

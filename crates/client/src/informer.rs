@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, Stream, StreamExt};
 use kube::api::{WatchEvent, WatchParams};
-use kube::core::PartialObjectMeta;
+use kube::core::{PartialObjectMeta, Request as Requests};
 use kube::{Api, Resource};
 use parking_lot::RwLock;
 use serde::Serialize;
@@ -21,9 +21,10 @@ use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use crate::cache::Cache;
+use crate::decoded::Decoded;
 use crate::key::parse_revision;
 use crate::record::{RECALL_AFTER, Record};
-use crate::{Changes, is_gone};
+use crate::{Changes, is_gone, revision_of};
 
 const RETRY_BASE: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(30);
@@ -37,7 +38,7 @@ const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 pub trait Cached: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static {}
 impl<K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static> Cached for K {}
 
-type Events<K> = BoxStream<'static, kube::Result<WatchEvent<K>>>;
+type Events<K> = BoxStream<'static, kube::Result<WatchEvent<Decoded<K>>>>;
 type Open<K> = Box<dyn Fn(WatchParams, String) -> BoxFuture<'static, kube::Result<Events<K>>> + Send + Sync>;
 type Trim<K> = Box<dyn Fn(&mut K) + Send + Sync>;
 
@@ -68,8 +69,12 @@ impl<K: Cached> Informer<K> {
     /// An informer of everything that `api` reaches: all namespaces, or one.
     pub fn new(api: Api<K>) -> Self {
         Self::over(Box::new(move |params, revision| {
-            let api = api.clone();
-            async move { Ok(api.watch(&params, &revision).await?.boxed()) }.boxed()
+            let (client, requests) = (api.clone().into_client(), Requests::new(api.resource_url()));
+            async move {
+                let request = requests.watch(&params, &revision).map_err(kube::Error::BuildRequest)?;
+                Ok(client.request_events(request).await?.boxed())
+            }
+            .boxed()
         }))
     }
 
@@ -279,25 +284,17 @@ impl<K: Cached> Informer<K> {
     }
 
     /// Takes in one event; returns the revision to resume from, once there is one.
-    fn absorb(&self, event: WatchEvent<K>, initial: &mut Option<Vec<K>>) -> kube::Result<Option<String>> {
+    fn absorb(&self, event: WatchEvent<Decoded<K>>, initial: &mut Option<Vec<K>>) -> kube::Result<Option<String>> {
         match event {
-            WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                let object = self.kept(object);
-                if let Some(initial) = initial {
-                    initial.push(object);
-                    return Ok(None);
-                }
-                let revision = object.meta().resource_version.clone();
-                self.change(|cache| cache.put(object));
-                Ok(revision)
-            }
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => Ok(self.put(object, initial)),
             WatchEvent::Deleted(object) => {
+                let meta = object.into_meta();
                 if let Some(initial) = initial {
-                    initial.retain(|listed| listed.meta().uid != object.meta().uid);
+                    initial.retain(|listed| listed.meta().uid != meta.uid);
                     return Ok(None);
                 }
-                self.change(|cache| cache.remove(&object));
-                Ok(object.meta().resource_version.clone())
+                self.change(|cache| cache.remove(&meta));
+                Ok(meta.resource_version)
             }
             WatchEvent::Bookmark(bookmark) => {
                 let revision = bookmark.metadata.resource_version;
@@ -314,6 +311,32 @@ impl<K: Cached> Informer<K> {
             }
             WatchEvent::Error(status) => Err(kube::Error::Api(status)),
         }
+    }
+
+    /// Keeps an object. One that cannot be read stays as it was last read: it must not hide the others.
+    fn put(&self, object: Decoded<K>, initial: &mut Option<Vec<K>>) -> Option<String> {
+        let object = match object {
+            Decoded::Read(object) => self.kept(*object),
+            Decoded::Unreadable { meta, why } => {
+                let (namespace, name) = (meta.namespace.as_deref(), meta.name.as_deref());
+                warn!(
+                    kind = std::any::type_name::<K>(),
+                    namespace, name, why, "passed over an object that cannot be read"
+                );
+                if initial.is_some() {
+                    return None;
+                }
+                self.change(|cache| cache.advance(revision_of(&meta)));
+                return meta.resource_version;
+            }
+        };
+        if let Some(initial) = initial {
+            initial.push(object);
+            return None;
+        }
+        let revision = object.meta().resource_version.clone();
+        self.change(|cache| cache.put(object));
+        revision
     }
 
     fn kept(&self, mut object: K) -> K {
@@ -338,8 +361,12 @@ where
     /// An informer of metadata alone, for those who look at every kind.
     pub fn metadata(api: Api<K>) -> Self {
         Self::over(Box::new(move |params, revision| {
-            let api = api.clone();
-            async move { Ok(api.watch_metadata(&params, &revision).await?.boxed()) }.boxed()
+            let (client, requests) = (api.clone().into_client(), Requests::new(api.resource_url()));
+            async move {
+                let request = requests.watch_metadata(&params, &revision).map_err(kube::Error::BuildRequest)?;
+                Ok(client.request_events(request).await?.boxed())
+            }
+            .boxed()
         }))
     }
 }

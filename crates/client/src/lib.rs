@@ -11,6 +11,7 @@
 
 mod cache;
 mod changes;
+mod decoded;
 mod error;
 mod heartbeat;
 mod informer;

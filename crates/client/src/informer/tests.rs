@@ -164,3 +164,49 @@ async fn it_begins_with_its_record_while_the_server_is_away_and_then_tells_what_
     let told: Vec<_> = changes.next().await.into_iter().map(|c| (c.key.name, c.new.is_some())).collect();
     assert_eq!((told, second.revision()), (vec![("gone".to_owned(), false)], 9));
 }
+
+/// An event about an object whose `data` is this JSON, which need not suit a ConfigMap.
+fn event_with_data(event_type: &str, name: &str, revision: u64, data: &str) -> String {
+    event(event_type, name, revision).replacen(r#""metadata""#, &format!(r#""data":{data},"metadata""#), 1)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_null_is_read_as_absence() {
+    let (api, mut requests) = server();
+    let informer = Informer::new(api);
+    let mut scope = Scope::<Infallible>::child_of(&CancellationToken::new());
+    informer.start(&mut scope);
+
+    let (_, lines) = requests.recv().await.unwrap();
+    lines.send(event_with_data("ADDED", "a", 3, r#"{"k":null,"l":"v"}"#)).await.unwrap();
+    lines.send(end_of_list(3)).await.unwrap();
+    informer.synced().await;
+    let data = informer.get("default", "a").unwrap().data.clone().unwrap();
+    assert_eq!(data.into_iter().collect::<Vec<_>>(), [("l".to_owned(), "v".to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_cannot_be_read_does_not_hide_the_others() {
+    let (api, mut requests) = server();
+    let informer = Informer::new(api);
+    let mut scope = Scope::<Infallible>::child_of(&CancellationToken::new());
+    informer.start(&mut scope);
+
+    let (_, lines) = requests.recv().await.unwrap();
+    lines.send(event_with_data("ADDED", "bad", 3, r#"{"k":[1]}"#)).await.unwrap();
+    lines.send(event("ADDED", "a", 4)).await.unwrap();
+    lines.send(end_of_list(4)).await.unwrap();
+    informer.synced().await;
+    assert_eq!(names(&informer), ["a"]);
+
+    lines.send(event_with_data("MODIFIED", "a", 5, r#""no map""#)).await.unwrap();
+    until_revision(&informer, 5).await;
+    assert_eq!(names(&informer), ["a"], "it stays as it was last read");
+    lines.send(event_with_data("DELETED", "a", 6, r#""no map""#)).await.unwrap();
+    until_revision(&informer, 6).await;
+    assert!(informer.is_empty());
+
+    drop(lines);
+    let (query, _lines) = requests.recv().await.unwrap();
+    assert!(query.contains("resourceVersion=6"), "{query}");
+}
