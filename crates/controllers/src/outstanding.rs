@@ -1,12 +1,17 @@
 //! What a loop has written and not yet seen in its cache, so that it never acts twice on one cause.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use coracle_client::{Cached, Informer, Key, revision_of};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use parking_lot::Mutex;
 use tokio::time::Instant;
+
+use crate::pods;
 
 /// After this long the loop believes its cache again, whatever it lacks.
 pub(crate) const OUTSTANDING_MAX: Duration = Duration::from_secs(300);
@@ -32,6 +37,22 @@ impl Outstanding {
     /// The deletion of an object was accepted.
     pub(crate) fn deleted(&self, key: &Key, uid: Option<&str>) {
         entry(&mut self.0.lock(), key).deleted.extend(uid.map(str::to_owned));
+    }
+
+    /// The pods as the cache will show them: those whose deletion was accepted are on their way out.
+    pub(crate) fn with_deletions(&self, key: &Key, pods: &[Arc<Pod>], now: Timestamp) -> Vec<Arc<Pod>> {
+        let all = self.0.lock();
+        let Some(writes) = all.get(key).filter(|writes| !writes.deleted.is_empty()) else { return pods.to_vec() };
+        let is_deleted = |pod: &Pod| pod.metadata.uid.as_ref().is_some_and(|uid| writes.deleted.contains(uid));
+        let as_deleted = |pod: &Arc<Pod>| {
+            if pods::is_ending(pod) || !is_deleted(pod) {
+                return pod.clone();
+            }
+            let mut deleted = Pod::clone(pod);
+            deleted.metadata.deletion_timestamp = Some(Time(now));
+            Arc::new(deleted)
+        };
+        pods.iter().map(as_deleted).collect()
     }
 
     /// True when `cache` shows everything that was written for `key`. `find` says what is in the cache by uid.
@@ -66,4 +87,26 @@ fn entry<'a>(all: &'a mut HashMap<Key, Writes>, key: &Key) -> &'a mut Writes {
     });
     writes.since = Instant::now();
     writes
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_pod_whose_deletion_was_accepted_is_on_its_way_out() {
+        let pod = |uid: &str| Arc::new(serde_json::from_value::<Pod>(json!({"metadata": {"uid": uid}})).unwrap());
+        let (outstanding, key, pods) = (Outstanding::default(), Key::new("n", "web"), [pod("a"), pod("b")]);
+        let ending = || {
+            let pods = outstanding.with_deletions(&key, &pods, Timestamp::UNIX_EPOCH);
+            pods.iter().map(|pod| pods::is_ending(pod)).collect::<Vec<_>>()
+        };
+        assert_eq!(ending(), [false, false]);
+        outstanding.deleted(&key, Some("b"));
+        assert_eq!(ending(), [false, true]);
+        assert!(outstanding.is_settled_at(&key, 0, |_| None), "the cache shows it");
+        assert_eq!(ending(), [false, false]);
+    }
 }

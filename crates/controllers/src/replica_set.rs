@@ -47,6 +47,9 @@ impl<K: Replicated> Reconcile for ReplicaSets<K> {
         let view = View { set: &set, owned: &owned, related: self.related(&set), now: self.clock.now() };
         let plan = if self.is_settled(key) { plan::plan(&view) } else { Plan::default() };
         let failure = self.carry_out(key, &object, &set, &plan).await;
+        // A status must not count on pods that were given up.
+        let owned = self.control.outstanding.with_deletions(key, &owned, view.now);
+        let view = View { owned: &owned, ..view };
         let status = status::status(&view, failure.as_ref());
         if let Some(status) = status.filter(|status| !object.has_status(status)) {
             self.write_status(&object, status).await?;

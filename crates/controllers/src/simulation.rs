@@ -107,6 +107,7 @@ impl Simulation {
     }
 
     fn step(&mut self) {
+        self.world.deliver_late();
         match self.world.random.below(100) {
             0..40 => self.world.deliver_one(),
             40 => self.world.lose_a_watch(),

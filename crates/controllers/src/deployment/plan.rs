@@ -278,6 +278,10 @@ impl<'a> Planner<'a> {
         let (wanted, fence, total) = (self.wanted, self.fence, self.total());
         let old: i32 = self.old.iter().map(Draft::size).sum();
         let Some(new) = self.new.as_ref().filter(|_| old > 0) else { return false };
+        // What a set said before its size changed may count on pods that it was told to give up meanwhile.
+        if self.all().any(|draft| !draft.is_observed()) {
+            return false;
+        }
         let n_excess = scale::old_excess(wanted, fence, total, new.size(), new.n_serving());
         if n_excess <= 0 {
             return false;
@@ -390,10 +394,15 @@ impl Draft {
         }
     }
 
+    /// What the set says is of its present size.
+    fn is_observed(&self) -> bool {
+        let observed = self.set.status.as_ref().and_then(|status| status.observed_generation).unwrap_or(0);
+        self.set.metadata.generation.unwrap_or(0) <= observed
+    }
+
     /// Neither has pods nor wants any, and the set knows it.
     fn is_empty(&self) -> bool {
-        let observed = self.set.status.as_ref().and_then(|status| status.observed_generation).unwrap_or(0);
-        self.size() == 0 && actual(&self.set) == 0 && self.set.metadata.generation.unwrap_or(0) <= observed
+        self.size() == 0 && actual(&self.set) == 0 && self.is_observed()
     }
 }
 

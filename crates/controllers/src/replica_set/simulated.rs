@@ -20,8 +20,9 @@ pub(crate) fn look(world: &mut World, name: &str) -> Result<(), Refusal> {
     let revision = world.pods.seen_revision();
     let is_settled = world.memory.replica_sets.0.is_settled_at(&key, revision, |uid| world.seen_pod_by_uid(uid));
     let plan = if is_settled { plan::plan(&view) } else { Plan::default() };
-    let status = status::status(&view, None);
     let done = carry_out(world, &key, &set, plan);
+    let owned = world.memory.replica_sets.0.with_deletions(&key, &owned, world.now);
+    let status = status::status(&View { owned: &owned, ..view }, None);
     if let Some(status) = status {
         world.replace(ReplicaSet { status: Some(status), ..(*set).clone() })?;
     }

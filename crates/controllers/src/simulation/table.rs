@@ -3,12 +3,23 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
+/// What the API did, when, and to whom.
+#[derive(Debug)]
+struct Event<K> {
+    revision: u64,
+    at: Timestamp,
+    name: String,
+    object: Option<Arc<K>>,
+}
+
 /// One kind's objects by name. What is `seen` lags behind what is `actual` by the `pending` events.
 #[derive(Debug)]
 pub(crate) struct Table<K> {
     actual: BTreeMap<String, Arc<K>>,
     seen: BTreeMap<String, Arc<K>>,
-    pending: VecDeque<(u64, String, Option<Arc<K>>)>,
+    pending: VecDeque<Event<K>>,
     seen_revision: u64,
 }
 
@@ -43,17 +54,24 @@ impl<K> Table<K> {
         self.seen_revision
     }
 
-    pub(crate) fn put(&mut self, revision: u64, name: String, object: Option<Arc<K>>) {
+    pub(crate) fn put(&mut self, (revision, at): (u64, Timestamp), name: String, object: Option<Arc<K>>) {
         match &object {
             Some(object) => drop(self.actual.insert(name.clone(), object.clone())),
             None => drop(self.actual.remove(&name)),
         }
-        self.pending.push_back((revision, name, object));
+        self.pending.push_back(Event { revision, at, name, object });
+    }
+
+    /// The watch delivers everything from before this moment.
+    pub(crate) fn deliver_until(&mut self, moment: Timestamp) {
+        while self.pending.front().is_some_and(|event| event.at <= moment) {
+            self.deliver();
+        }
     }
 
     /// The watch delivers the next event, if there is one.
     pub(crate) fn deliver(&mut self) {
-        let Some((revision, name, object)) = self.pending.pop_front() else { return };
+        let Some(Event { revision, name, object, .. }) = self.pending.pop_front() else { return };
         match object {
             Some(object) => drop(self.seen.insert(name, object)),
             None => drop(self.seen.remove(&name)),

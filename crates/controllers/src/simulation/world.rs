@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use coracle_client::revision_of;
 use jiff::Timestamp;
@@ -17,6 +18,8 @@ use super::table::Table;
 use crate::{daemon_set, deployment, job, owners, replica_set, stateful_set};
 
 pub(crate) const NAMESPACE: &str = "n";
+/// A watch is never further behind. The loops count on less than what they grant a deletion or an own write to show.
+const LAG_MAX: Duration = Duration::from_secs(60);
 
 /// Why a write did not succeed, as the writer sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +90,12 @@ macro_rules! kept {
                 let tables: &[fn(&mut World)] = &[$(|world| world.$table.deliver()),*];
                 let deliver = tables[self.random.below(tables.len())];
                 deliver(self);
+            }
+
+            /// What a watch has held back for too long arrives.
+            pub(crate) fn deliver_late(&mut self) {
+                let moment = self.now - LAG_MAX;
+                $(self.$table.deliver_until(moment);)*
             }
 
             pub(crate) fn lose_a_watch(&mut self) {
@@ -200,16 +209,16 @@ impl World {
     pub(crate) fn put<K: Kept>(&mut self, mut object: K) -> Arc<K> {
         self.revision += 1;
         object.meta_mut().resource_version = Some(self.revision.to_string());
-        let (revision, name) = (self.revision, object.meta().name.clone().unwrap());
+        let (revision, now, name) = (self.revision, self.now, object.meta().name.clone().unwrap());
         let object = Arc::new(object);
-        K::table(self).put(revision, name, Some(object.clone()));
+        K::table(self).put((revision, now), name, Some(object.clone()));
         object
     }
 
     pub(crate) fn remove<K: Kept>(&mut self, name: String) {
         self.revision += 1;
-        let revision = self.revision;
-        K::table(self).put(revision, name, None);
+        let (revision, now) = (self.revision, self.now);
+        K::table(self).put((revision, now), name, None);
     }
 
     fn send(&mut self) -> Result<(), Refusal> {

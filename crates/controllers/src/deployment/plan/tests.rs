@@ -261,6 +261,21 @@ fn a_rolling_update_takes_steps_that_keep_service_up() {
 }
 
 #[test]
+fn no_old_pod_goes_by_what_a_set_said_before_its_size_changed() {
+    let mut world = World::rolling(4, json!(1), json!(0));
+    world.settle();
+    world.set_image("i:2");
+    world.step();
+    world.run_pods(i32::MAX);
+    world.sets.values_mut().for_each(|set| set.metadata.generation = Some(2));
+    world.step();
+    assert_eq!(world.sizes(), [4, 1]);
+    world.sets.values_mut().for_each(|set| set.status.get_or_insert_default().observed_generation = Some(2));
+    world.step();
+    assert_eq!(world.sizes(), [3, 1]);
+}
+
+#[test]
 fn a_rollout_that_is_stuck_is_reported_after_the_deadline() {
     let mut world = World::rolling(3, json!(1), json!(0));
     world.settle();
