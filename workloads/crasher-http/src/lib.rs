@@ -1,8 +1,10 @@
-//! Fails requests in the way that their path names: `/panic`, `/exit`, `/spin`, `/sleep`, `/memory`, `/nothing`.
-//! `/count` tells how many requests this instance has seen, `/late` works on after its answer, `/fetch/HOST/PATH` asks
-//! another server, and everything else is answered with the request's body.
+//! Fails requests in the way that their path names: `/panic`, `/exit`, `/spin`, `/sleep`, `/memory`, `/nothing`, and in the
+//! middle of an answer `/half` and `/stall`. `/count` tells how many requests this instance has seen, `/keep` holds another
+//! MiB from then on, `/late` works on after its answer, `/drip` answers for ever, `/stream` answers with the request's body
+//! and trailers as they come, `/fetch/HOST/PATH` asks another server, and everything else is answered with the body.
 
 use std::io::Read as _;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -12,12 +14,14 @@ use wasip2::http::types::{
     ErrorCode, Fields, IncomingBody, IncomingRequest, IncomingResponse, OutgoingBody, OutgoingRequest,
     OutgoingResponse, ResponseOutparam, Scheme,
 };
+use wasip2::io::streams::OutputStream;
 
 wasip2::http::proxy::export!(Crasher);
 
 struct Crasher;
 
 static N_REQUESTS: AtomicU32 = AtomicU32::new(0);
+static KEPT: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 
 impl Guest for Crasher {
     fn handle(request: IncomingRequest, answer: ResponseOutparam) {
@@ -32,6 +36,20 @@ impl Guest for Crasher {
             "/sleep" => std::thread::sleep(Duration::from_secs(3600)),
             "/memory" => take_memory(),
             "/nothing" => {}
+            "/half" => {
+                let _written = begin(answer, "");
+                panic!("in the middle");
+            }
+            "/stall" => {
+                let _written = begin(answer, "");
+                std::thread::sleep(Duration::from_secs(3600));
+            }
+            "/drip" => drip(answer),
+            "/keep" => {
+                KEPT.lock().expect("nobody panicked").push(vec![1; 1 << 20]);
+                respond(answer, b"kept\n");
+            }
+            "/stream" => stream(answer, &request),
             "/count" => respond(answer, format!("{n}\n").as_bytes()),
             "/late" => {
                 respond(answer, b"early\n");
@@ -44,6 +62,44 @@ impl Guest for Crasher {
             },
         }
     }
+}
+
+/// The beginning of an answer, with more to come.
+fn begin(answer: ResponseOutparam, trailer: &str) -> (OutgoingBody, OutputStream) {
+    let headers = Fields::new();
+    if !trailer.is_empty() {
+        headers.set("trailer", &[trailer.as_bytes().to_vec()]).expect("the header is well formed");
+    }
+    let response = OutgoingResponse::new(headers);
+    let body = response.body().expect("it is taken once");
+    ResponseOutparam::set(answer, Ok(response));
+    let stream = body.write().expect("it is taken once");
+    let _ = stream.blocking_write_and_flush(b"begun\n");
+    (body, stream)
+}
+
+fn drip(answer: ResponseOutparam) {
+    let (_body, stream) = begin(answer, "");
+    while stream.blocking_write_and_flush(&[b'.'; 4096]).is_ok() {}
+    println!("the client has gone");
+}
+
+fn stream(answer: ResponseOutparam, request: &IncomingRequest) {
+    let announced = request.headers().get("trailer").into_iter().next().unwrap_or_default();
+    let (written, output) = begin(answer, &String::from_utf8_lossy(&announced));
+    let body = request.consume().expect("it is taken once");
+    let input = body.stream().expect("it is taken once");
+    while let Ok(bytes) = input.blocking_read(4096) {
+        if output.blocking_write_and_flush(&bytes).is_err() {
+            return;
+        }
+    }
+    drop((input, output));
+    let trailers = IncomingBody::finish(body);
+    trailers.subscribe().block();
+    let trailers = trailers.get().expect("it is ready").expect("it is taken once").expect("the body has arrived");
+    let trailers = trailers.map(|trailers| Fields::from_list(&trailers.entries()).expect("they are well formed"));
+    let _ = OutgoingBody::finish(written, trailers);
 }
 
 fn take_memory() {

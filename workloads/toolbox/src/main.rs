@@ -1,6 +1,10 @@
 //! `toolbox COMMAND …`, to look at a pod from inside: `echo PORT` answers connections with what they send, `cat` copies its
 //! input, `upper` answers line by line, `exit CODE`, `env NAME`, `read FILE`, `write FILE TEXT`, `fill MIB` holds memory,
-//! `flood BYTES` writes, `sleep` waits for the end of its input, `terminal` says whether it has one.
+//! `flood BYTES` writes, `sleep` waits for the end of its input, `terminal` says whether it has one, `fetch URL [TOKEN_FILE]`
+//! asks a server, with a token if told where one is.
+
+#[cfg(target_env = "p2")]
+mod fetch;
 
 use std::io::{BufRead, IsTerminal, Read, Result, Write, stdin, stdout};
 use std::net::{Shutdown, TcpListener};
@@ -37,8 +41,12 @@ fn run(args: &[&str]) -> Result<()> {
             println!("{}", stdout().is_terminal());
             Ok(())
         }
+        #[cfg(target_env = "p2")]
+        ["fetch", url] => fetch::fetch(url, None),
+        #[cfg(target_env = "p2")]
+        ["fetch", url, token_file] => fetch::fetch(url, Some(std::fs::read_to_string(token_file)?.trim())),
         _ => {
-            eprintln!("usage: toolbox echo|cat|upper|exit|env|read|write|fill|flood|sleep|terminal …");
+            eprintln!("usage: toolbox echo|cat|upper|exit|env|read|write|fill|flood|sleep|terminal|fetch …");
             exit(64);
             Ok(())
         }
