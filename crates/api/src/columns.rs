@@ -12,6 +12,7 @@ pub(crate) mod cluster;
 pub(crate) mod core;
 pub(crate) mod events;
 mod headings;
+pub(crate) mod metrics;
 pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod pod;

@@ -31,6 +31,7 @@ pub struct Kind {
     pub subresources: Vec<Subresource>,
     /// The name of the structure in `schema`, as in `io.k8s.api.apps.v1.Deployment`.
     pub schema: String,
+    pub source: Source,
     /// Where objects are kept: a key is this, the namespace of a namespaced kind, and the name, with `/` between.
     pub storage: String,
     /// Another representation is stored than is served.
@@ -57,6 +58,15 @@ pub struct Kind {
     /// Field selectors besides `metadata.name` and `metadata.namespace`.
     pub fields: Vec<SelectableField>,
     pub hooks: Hooks,
+}
+
+/// Where objects come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// They are kept in the store.
+    Store,
+    /// Nobody keeps them: every node is asked at `path` for those that it has now.
+    Nodes { path: &'static str },
 }
 
 /// What makes `metadata.generation` grow.

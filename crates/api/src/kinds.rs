@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use crate::columns::Columns;
-use crate::kind::{Generation, Hooks, Kind, SelectableField, Subresource};
+use crate::kind::{Generation, Hooks, Kind, SelectableField, Source, Subresource};
 
 mod apps;
 mod batch;
@@ -14,6 +14,7 @@ mod coordination;
 pub mod core;
 mod discovery;
 pub(crate) mod events;
+pub mod metrics;
 mod node;
 mod scheduling;
 mod storage;
@@ -39,6 +40,7 @@ static ALL: LazyLock<Vec<Kind>> = LazyLock::new(|| {
         scheduling::rows(),
         storage::rows(),
         workloads::policy(),
+        metrics::rows(),
     ];
     rows.into_iter().flatten().collect()
 });
@@ -82,6 +84,7 @@ fn row(group: &str, version: &str, kind: &str, plural: &str) -> Kind {
         verbs: strings(&VERBS),
         subresources: Vec::new(),
         schema: format!("io.k8s.api.{schema_group}.{version}.{kind}"),
+        source: Source::Store,
         storage: format!("/registry/{storage_group}/{plural}"),
         conversion: None,
         generation: Generation::None,

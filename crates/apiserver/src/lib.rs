@@ -36,6 +36,7 @@ mod images;
 mod impersonate;
 mod kubelets;
 mod list;
+mod live;
 mod metrics;
 mod negotiate;
 mod object;

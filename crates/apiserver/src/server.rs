@@ -15,6 +15,7 @@ use crate::authenticate::Tokens;
 use crate::config::Config;
 use crate::fairness::Fairness;
 use crate::kubelets::Kubelets;
+use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::paths::Schemas;
 use crate::resources::Catalog;
@@ -42,6 +43,7 @@ impl ApiServer {
             allocators: Allocators::new(config.service_cidr, config.node_ports.clone()),
             catalog: Catalog::new(kinds::all()),
             kubelets: Kubelets::default(),
+            live: Live::default(),
             metrics: Metrics::default(),
             fairness: Fairness::new(&config.limits),
             tokens: Tokens::default(),

@@ -16,6 +16,7 @@ use crate::authenticate::Tokens;
 use crate::config::Config;
 use crate::fairness::Fairness;
 use crate::kubelets::Kubelets;
+use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::paths::Schemas;
 use crate::resources::{Catalog, Resource};
@@ -31,6 +32,8 @@ pub(crate) struct State {
     pub(crate) registry: Option<Router>,
     pub(crate) catalog: Catalog,
     pub(crate) kubelets: Kubelets,
+    /// What is known of kinds that nobody keeps.
+    pub(crate) live: Live,
     pub(crate) metrics: Metrics,
     pub(crate) fairness: Fairness,
     pub(crate) allocators: Allocators,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use coracle_api::columns::{self, IncludeObject, TableOptions};
 use coracle_api::decode::{self, Media};
-use coracle_api::kind::Part;
+use coracle_api::kind::{Part, Source};
 use coracle_api::schema;
 use coracle_api::status::{Details, Status};
 use http::Method;
@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 use crate::answer::Answer;
 use crate::body::{self, Expected};
 use crate::handler::{Call, Reply};
-use crate::list;
 use crate::negotiate::{Form, Wanted};
 use crate::options::{self, ListOptions, Write as WriteKind, WriteOptions};
 use crate::registry::{self, DeleteOptions, Deleted, DeletedMany, Ownership, Patch, PatchType, Write, Written};
@@ -23,6 +22,7 @@ use crate::state::State;
 use crate::subresources;
 use crate::versions::{self, Version};
 use crate::watch::{self, Frames};
+use crate::{list, live};
 
 mod delete_options;
 
@@ -38,6 +38,9 @@ pub(crate) async fn serve(state: &Arc<State>, call: &Call) -> Result<Reply, Stat
     }
     if !is_allowed(&resource, call) {
         return Err(Status::method_not_allowed());
+    }
+    if let Source::Nodes { path } = resource.kind.source {
+        return live::serve(state, &resource, path, call).await;
     }
     match call.info.verb {
         "get" => get(state, &resource, call).await,
@@ -149,7 +152,7 @@ pub(crate) fn present(
     }
 }
 
-fn include_object(call: &Call) -> Result<IncludeObject, Status> {
+pub(crate) fn include_object(call: &Call) -> Result<IncludeObject, Status> {
     let text = call.query.text("includeObject");
     IncludeObject::parse(text).ok_or_else(|| Status::bad_request(format!("invalid include object value: {text:?}")))
 }

@@ -10,6 +10,7 @@ mod it {
     mod identity;
     mod limits;
     mod lists;
+    mod live;
     mod namespaces;
     mod patches;
     mod pods;

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::kind::{Kind, Subresource, api_version};
+use crate::kind::{Kind, Source, Subresource, api_version};
 
 /// Groups in the order in which upstream prefers them; what it does not have comes after them, by name.
 const PREFERRED: &[&str] = &[
@@ -129,7 +129,7 @@ fn resource(kind: &Kind) -> Value {
     if !kind.categories.is_empty() {
         entry["categories"] = json!(kind.categories);
     }
-    if kind.has_verb("list") {
+    if kind.has_verb("list") && kind.source == Source::Store {
         entry["storageVersionHash"] = json!(storage_version_hash(kind));
     }
     entry
