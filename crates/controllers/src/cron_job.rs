@@ -1,6 +1,8 @@
 //! Starts jobs at the times of a schedule. It never starts two for one moment: a job's name is its moment.
 
 mod plan;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod times;
 
 use std::sync::Arc;

@@ -2,6 +2,8 @@
 
 mod graph;
 mod plan;
+#[cfg(test)]
+pub(crate) mod simulated;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;

@@ -19,7 +19,7 @@ use crate::nodes::eviction;
 use crate::{Error, batch, pods};
 
 /// A node that is missing for less than this may only be late.
-const QUARANTINE: Duration = Duration::from_secs(40);
+pub(crate) const QUARANTINE: Duration = Duration::from_secs(40);
 
 pub(crate) struct PodGc {
     pub(crate) client: Client,
@@ -32,14 +32,14 @@ pub(crate) struct PodGc {
 }
 
 #[derive(Debug, Default)]
-struct Plan {
-    finished: Vec<Arc<Pod>>,
-    orphaned: Vec<Arc<Pod>>,
-    unbegun: Vec<Arc<Pod>>,
+pub(crate) struct Plan {
+    pub(crate) finished: Vec<Arc<Pod>>,
+    pub(crate) orphaned: Vec<Arc<Pod>>,
+    pub(crate) unbegun: Vec<Arc<Pod>>,
 }
 
 /// `is_gone` says of a node name that no such node exists any more.
-fn plan(all: &[Arc<Pod>], finished_max: usize, is_gone: impl Fn(&str) -> bool) -> Plan {
+pub(crate) fn plan(all: &[Arc<Pod>], finished_max: usize, is_gone: impl Fn(&str) -> bool) -> Plan {
     let mut finished: Vec<Arc<Pod>> = all.iter().filter(|pod| pods::is_finished(pod)).cloned().collect();
     finished.sort_by_key(|pod| (pod.metadata.creation_timestamp.clone(), pod.metadata.name.clone()));
     finished.truncate(finished.len().saturating_sub(finished_max));

@@ -1,6 +1,7 @@
 //! Seeded runs of the loops' plans in a world with lag, conflicts, lost messages, failures and restarts. Chance comes from
 //! the seed and time from the steps, so that a seed, which a failure names, repeats its run.
 
+mod cluster;
 mod invariants;
 mod machines;
 mod random;
@@ -10,19 +11,23 @@ mod world;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::Resource;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::ReplicationController;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use serde_json::{Value, json};
 
 use self::invariants::Invariants;
 use self::machines::{Flaws, Machines};
+pub(crate) use self::table::{Table, of_app, of_owner, of_uid};
 use self::world::Weather;
-pub(crate) use self::world::{NAMESPACE, Refusal, World};
-use crate::{budget, daemon_set, deployment, job, replica_set, stateful_set};
+pub(crate) use self::world::{Kept, NAMESPACE, Refusal, World};
+use crate::{budget, cron_job, daemon_set, deployment, garbage, job, replica_set, stateful_set};
 
 const N_NODES: usize = 4;
 const N_STEPS: usize = 1500;
+const N_SEEDS: u64 = 60;
 /// Looks at everything after which a world without weather must have settled.
 const ROUNDS_MAX: usize = 400;
 const N_STEADY: i32 = 4;
@@ -96,6 +101,14 @@ impl Simulation {
         let daemon = json!({"selector": {"matchLabels": {"app": "agent"}}, "template": template("agent", "Always"),
             "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}}});
         world.insert::<DaemonSet>(read("agent", &daemon)).unwrap();
+        let old = json!({"replicas": 2, "selector": {"app": "old"}, "template": template("old", "Always")});
+        world.insert::<ReplicationController>(read("old", &old)).unwrap();
+        let policy = world.random.pick(&["Allow", "Forbid", "Replace"]).unwrap();
+        let cron = json!({"schedule": "*/5 * * * *", "concurrencyPolicy": policy, "successfulJobsHistoryLimit": 1,
+            "failedJobsHistoryLimit": 1, "jobTemplate": {"spec": {"completions": 2, "parallelism": 2,
+                "backoffLimit": 1000, "selector": {"matchLabels": {"app": "cron"}},
+                "template": template("cron", "Never")}}});
+        world.insert::<CronJob>(read("cron", &cron)).unwrap();
         let mode = if world.random.one_in(2) { "Indexed" } else { "NonIndexed" };
         let job = json!({"completions": 8, "parallelism": 3, "backoffLimit": 1000, "completionMode": mode,
             "suspend": false, "podReplacementPolicy": "TerminatingOrFailed",
@@ -113,7 +126,8 @@ impl Simulation {
             40 => self.world.lose_a_watch(),
             41..70 => self.look(),
             70..94 => self.run_a_pod(),
-            94..97 => self.drain_one(),
+            94..96 => self.drain_one(),
+            96 => drop(garbage::simulated::collect(&mut self.world)),
             97 => self.change_a_template(),
             98 if self.climate.has_node_deaths => self.machines.disturb(&mut self.world),
             _ => self.world.restart_controllers(),
@@ -127,8 +141,8 @@ impl Simulation {
     /// A loop looks at one of its objects. What it cannot do now, it will on another look.
     fn look(&mut self) {
         let world = &mut self.world;
-        let kind = world.random.below(LOOKS.len());
-        let (names, look) = LOOKS[kind];
+        let idx = world.random.below(LOOKS.len());
+        let Look { names, look, .. } = LOOKS[idx];
         let names = names(world);
         if let Some(name) = world.random.pick(&names) {
             let _ = look(world, &name);
@@ -179,12 +193,13 @@ impl Simulation {
     /// One look of everybody at everything, in good weather.
     fn round(&mut self) {
         self.world.deliver_all();
-        for (names, look) in LOOKS {
+        for Look { names, look, .. } in LOOKS {
             for name in names(&self.world) {
                 self.world.deliver_all();
                 let _ = look(&mut self.world, &name);
             }
         }
+        let _ = garbage::simulated::collect(&mut self.world);
         let names: Vec<String> = self.world.pods.all_actual().filter_map(|pod| pod.metadata.name.clone()).collect();
         names.iter().for_each(|name| self.machines.look(&mut self.world, name, Flaws::default()));
         self.invariants.check(&self.world, &self.machines);
@@ -195,20 +210,34 @@ fn set_image(template: &mut k8s_openapi::api::core::v1::PodTemplateSpec, image: 
     template.spec.as_mut().unwrap().containers[0].image = Some(image);
 }
 
-type Look = (fn(&World) -> Vec<String>, fn(&mut World, &str) -> Result<(), Refusal>);
+/// A loop as the simulation runs it.
+#[derive(Clone, Copy)]
+struct Look {
+    kind: &'static str,
+    names: fn(&World) -> Vec<String>,
+    look: fn(&mut World, &str) -> Result<(), Refusal>,
+}
 
-const LOOKS: [Look; 6] = [
-    (|world| world.replica_sets.names_seen(), replica_set::simulated::look),
-    (|world| world.deployments.names_seen(), deployment::simulated::look),
-    (|world| world.stateful_sets.names_seen(), stateful_set::simulated::look),
-    (|world| world.daemon_sets.names_seen(), daemon_set::simulated::look),
-    (|world| world.jobs.names_seen(), job::simulated::look),
-    (|world| world.budgets.names_seen(), budget::simulated::look),
+macro_rules! looks {
+    ($($kind:ident in $table:ident by $look:expr,)*) => {
+        [$(Look { kind: $kind::KIND, names: |world| world.$table.names_seen(), look: $look }),*]
+    };
+}
+
+const LOOKS: [Look; 8] = looks![
+    ReplicaSet in replica_sets by replica_set::simulated::look::<ReplicaSet>,
+    ReplicationController in replication_controllers by replica_set::simulated::look::<ReplicationController>,
+    Deployment in deployments by deployment::simulated::look,
+    StatefulSet in stateful_sets by stateful_set::simulated::look,
+    DaemonSet in daemon_sets by daemon_set::simulated::look,
+    Job in jobs by job::simulated::look,
+    CronJob in cron_jobs by cron_job::simulated::look,
+    PodDisruptionBudget in budgets by budget::simulated::look,
 ];
 
-async fn pass(simulation: &mut Simulation, time: Duration) {
+async fn pass(world: &mut World, time: Duration) {
     tokio::time::advance(time).await;
-    simulation.world.now += time;
+    world.now += time;
 }
 
 async fn run(seed: u64, climate: Climate) {
@@ -220,7 +249,7 @@ async fn run(seed: u64, climate: Climate) {
             resume_unwind(panic);
         }
         let ms = simulation.world.random.below(2000);
-        pass(&mut simulation, Duration::from_millis(u64::try_from(ms).unwrap())).await;
+        pass(&mut simulation.world, Duration::from_millis(u64::try_from(ms).unwrap())).await;
     }
     simulation.world.weather = Weather::default();
     simulation.machines.mend_all(&simulation.world);
@@ -231,34 +260,38 @@ async fn run(seed: u64, climate: Climate) {
         if last.is_ok() {
             return;
         }
-        pass(&mut simulation, Duration::from_secs(30)).await;
+        pass(&mut simulation.world, Duration::from_secs(30)).await;
     }
     panic!("seed {seed} never settled: {}", last.unwrap_err());
 }
 
-/// The seeds of a test: `SIMULATION_SEED` alone, or as many as fit into a test.
-fn seeds() -> std::ops::Range<u64> {
-    let chosen = std::env::var("SIMULATION_SEED").ok().and_then(|text| text.parse().ok());
-    chosen.map_or(0..20, |seed| seed..seed + 1)
+/// The seeds of a test: `SIMULATION_SEED` alone or, as `from..to`, a range of them; otherwise as many as fit into a test.
+fn seeds(n_seeds: u64) -> std::ops::Range<u64> {
+    let Ok(chosen) = std::env::var("SIMULATION_SEED") else { return 0..n_seeds };
+    let number = |text: &str| text.parse::<u64>().expect("SIMULATION_SEED is a number or two, as in 0..2000");
+    match chosen.split_once("..") {
+        Some((from, to)) => number(from)..number(to),
+        None => number(&chosen)..number(&chosen) + 1,
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_missing_by_the_doing_of_the_loops() {
-    for seed in seeds() {
+    for seed in seeds(N_SEEDS) {
         run(seed, CALM).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn node_deaths_and_flapping_pods_are_made_good() {
-    for seed in seeds() {
+    for seed in seeds(N_SEEDS) {
         run(seed, ROUGH).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn lost_answers_and_restarts_do_no_lasting_harm() {
-    for seed in seeds() {
+    for seed in seeds(N_SEEDS) {
         run(seed, STORM).await;
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::{Node, Pod, Taint};
+use k8s_openapi::api::core::v1::{Node, Pod, PodSpec, Taint};
 
 use super::pod;
 use crate::node_fit;
@@ -48,6 +48,9 @@ pub(super) enum Place {
     Unwanted,
 }
 
+/// A pod of the set, on no node yet, with what every daemon tolerates.
+pub(super) struct Demand(PodSpec);
+
 impl View<'_> {
     pub(super) fn min_ready(&self) -> Duration {
         Duration::from_secs(u64::try_from(self.set.spec.min_ready_seconds.unwrap_or(0)).unwrap_or(0))
@@ -57,27 +60,11 @@ impl View<'_> {
         pods::is_available(pod, self.min_ready(), self.now)
     }
 
-    pub(super) fn place(&self, node: &Node) -> Place {
+    /// What the set's pods ask of a node.
+    pub(super) fn demand(&self) -> Demand {
         let mut spec = self.set.spec.template.spec.clone().unwrap_or_default();
-        let is_elsewhere = |name: &String| !name.is_empty() && Some(name) != node.metadata.name.as_ref();
-        if spec.node_name.as_ref().is_some_and(is_elsewhere) || !node_fit::wants(&spec, node) {
-            return Place::Unwanted;
-        }
         pod::tolerate(&mut spec);
-        let tolerations = spec.tolerations.unwrap_or_default();
-        let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
-        let is_untolerated = |taint: &&Taint| !tolerations.iter().any(|toleration| tolerates(toleration, taint));
-        let mut untolerated = taints.iter().filter(is_untolerated).map(|taint| taint.effect.as_str());
-        let (mut evicts, mut repels) = (false, false);
-        untolerated.by_ref().for_each(|effect| {
-            evicts |= effect == "NoExecute";
-            repels |= effect == "NoSchedule";
-        });
-        match (evicts, repels) {
-            (true, _) => Place::Unwanted,
-            (false, true) => Place::Tolerated,
-            (false, false) => Place::Wanted,
-        }
+        Demand(spec)
     }
 
     /// The pods of each node, the oldest first; also of nodes that are gone.
@@ -110,6 +97,30 @@ impl View<'_> {
     }
 }
 
+impl Demand {
+    pub(super) fn place(&self, node: &Node) -> Place {
+        let Self(spec) = self;
+        let is_elsewhere = |name: &String| !name.is_empty() && Some(name) != node.metadata.name.as_ref();
+        if spec.node_name.as_ref().is_some_and(is_elsewhere) || !node_fit::wants(spec, node) {
+            return Place::Unwanted;
+        }
+        let tolerations = spec.tolerations.as_deref().unwrap_or_default();
+        let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
+        let is_untolerated = |taint: &&Taint| !tolerations.iter().any(|toleration| tolerates(toleration, taint));
+        let mut untolerated = taints.iter().filter(is_untolerated).map(|taint| taint.effect.as_str());
+        let (mut evicts, mut repels) = (false, false);
+        untolerated.by_ref().for_each(|effect| {
+            evicts |= effect == "NoExecute";
+            repels |= effect == "NoSchedule";
+        });
+        match (evicts, repels) {
+            (true, _) => Place::Unwanted,
+            (false, true) => Place::Tolerated,
+            (false, false) => Place::Wanted,
+        }
+    }
+}
+
 struct Bounds {
     surge: usize,
     unavailable: usize,
@@ -120,8 +131,9 @@ pub(super) fn plan(view: &View<'_>) -> Plan {
         return Plan::default();
     }
     let by_node = view.by_node();
-    let places: BTreeMap<&str, Place> =
-        view.nodes.iter().map(|node| (node.metadata.name.as_deref().unwrap_or_default(), view.place(node))).collect();
+    let demand = view.demand();
+    let place = |node| (name_of(node), demand.place(node));
+    let places: BTreeMap<&str, Place> = view.nodes.iter().map(|node| place(node)).collect();
     let n_wanted = places.values().filter(|place| **place == Place::Wanted).count();
     let bounds = view.bounds(n_wanted);
     let mut plan = manage(view, &places, &by_node, bounds.surge > 0 && view.is_rolling());
@@ -135,6 +147,10 @@ pub(super) fn plan(view: &View<'_>) -> Plan {
     plan.create.truncate(BURST_MAX);
     plan.delete.truncate(BURST_MAX);
     plan
+}
+
+fn name_of(node: &Node) -> &str {
+    node.metadata.name.as_deref().unwrap_or_default()
 }
 
 /// One pod on each wanted node, none on unwanted ones.

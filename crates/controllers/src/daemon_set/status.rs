@@ -19,9 +19,10 @@ pub(super) fn status(view: &View<'_>) -> DaemonSetStatus {
         ..DaemonSetStatus::default()
     };
     let (mut n_available, mut n_updated) = (0, 0);
+    let demand = view.demand();
     for node in view.nodes {
         let pods = by_node.get(node.metadata.name.as_deref().unwrap_or_default());
-        if view.place(node) != Place::Wanted {
+        if demand.place(node) != Place::Wanted {
             status.number_misscheduled += i32::from(pods.is_some());
             continue;
         }

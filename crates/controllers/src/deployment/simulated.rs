@@ -9,8 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use super::plan::{self, View};
 use super::{revision, scale};
 use crate::outstanding::Outstanding;
-use crate::owners;
-use crate::simulation::{NAMESPACE, Refusal, World};
+use crate::simulation::{NAMESPACE, Refusal, World, of_owner};
 
 #[derive(Default)]
 pub(crate) struct Memory {
@@ -29,8 +28,7 @@ pub(crate) fn look(world: &mut World, name: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     let uid = deployment.metadata.uid.as_deref();
-    let is_owned = |set: &&Arc<ReplicaSet>| owners::controller_of(&set.metadata).map(|owner| owner.uid.as_str()) == uid;
-    let sets: Vec<Arc<ReplicaSet>> = world.replica_sets.all_seen().filter(is_owned).cloned().collect();
+    let sets = world.replica_sets.seen_marked(&of_owner(uid.unwrap()));
     let pods: Vec<Arc<Pod>> = match scale::is_recreate(&deployment) {
         true => sets.iter().flat_map(|set| world.seen_pods_of(set.metadata.uid.as_deref())).collect(),
         false => Vec::new(),

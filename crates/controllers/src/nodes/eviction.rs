@@ -26,7 +26,7 @@ pub(crate) struct Evictions {
     pub(crate) clock: Clock,
 }
 
-fn no_execute(node: &Node) -> impl Iterator<Item = &Taint> {
+pub(crate) fn no_execute(node: &Node) -> impl Iterator<Item = &Taint> {
     let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref());
     taints.into_iter().flatten().filter(|taint| taint.effect == NO_EXECUTE)
 }
@@ -53,12 +53,12 @@ pub(crate) fn keys_of_pod(change: &Change<Pod>) -> Vec<Key> {
 
 /// When the pod has to leave: now, at a time, or never.
 #[derive(Debug, PartialEq, Eq)]
-enum Leave {
+pub(crate) enum Leave {
     At(Timestamp),
     Never,
 }
 
-fn leave(pod: &Pod, taints: &[&Taint], now: Timestamp) -> Leave {
+pub(crate) fn leave(pod: &Pod, taints: &[&Taint], now: Timestamp) -> Leave {
     let tolerations = pod.spec.as_ref().and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default();
     let mut earliest = Leave::Never;
     for taint in taints {

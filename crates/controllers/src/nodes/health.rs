@@ -85,7 +85,7 @@ impl Signs {
 }
 
 /// The conditions to write on a node that was last heard of at `heard`; none while it is within its grace.
-fn silence(node: &Node, heard: Timestamp, now: Timestamp, timings: &NodeTimings) -> Vec<NodeCondition> {
+pub(crate) fn silence(node: &Node, heard: Timestamp, now: Timestamp, timings: &NodeTimings) -> Vec<NodeCondition> {
     let created = node.metadata.creation_timestamp.as_ref().map_or(heard, |time| time.0);
     let (since, grace) = match condition(node, READY) {
         Some(_) => (heard, timings.grace_period),

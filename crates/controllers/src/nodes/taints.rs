@@ -44,14 +44,14 @@ pub(crate) struct NodeTaints {
 
 /// How many nodes seem to be gone, and what may therefore be done about one of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Disruption {
+pub(crate) enum Disruption {
     /// Some nodes: their pods leave, one node after the other.
     Some(Duration),
     /// So many that it is rather we who are cut off: nothing leaves.
     Most,
 }
 
-fn disruption(n_ready: usize, n_all: usize, timings: &NodeTimings) -> Disruption {
+pub(crate) fn disruption(n_ready: usize, n_all: usize, timings: &NodeTimings) -> Disruption {
     let n_gone = n_all - n_ready;
     #[expect(clippy::cast_precision_loss, reason = "a count of nodes is small")]
     let is_most = n_gone > 2 && n_gone as f64 >= timings.unhealthy_share * n_all as f64;
@@ -96,8 +96,41 @@ fn is_ours(taint: &Taint) -> bool {
     }
 }
 
+/// Whether the pods of a node have to leave.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Leaving {
+    No,
+    /// They were told to, by this taint.
+    Told(&'static str),
+    /// They are told now, by this taint.
+    Tell(&'static str),
+    /// It is asked again after this long.
+    Wait(Duration),
+}
+
+/// One node after the other is told, at the pace of the disruption; `last` is when one was.
+pub(crate) fn leaving(
+    node: &Node,
+    disruption: Disruption,
+    last: Option<Timestamp>,
+    now: Timestamp,
+    timings: &NodeTimings,
+) -> Leaving {
+    let Some(key) = no_execute(node) else { return Leaving::No };
+    let Disruption::Some(interval) = disruption else { return Leaving::Wait(timings.monitor_period) };
+    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref()).into_iter().flatten();
+    if taints.into_iter().any(|taint| taint.effect == NO_EXECUTE && is_ours(taint)) {
+        return Leaving::Told(key);
+    }
+    let due = last.map_or(now, |last| last + interval);
+    if due > now {
+        return Leaving::Wait(Duration::try_from(due.duration_since(now)).unwrap_or(interval));
+    }
+    Leaving::Tell(key)
+}
+
 /// The node's taints as they should be; those of others stay as they are, where they are.
-fn wanted(node: &Node, no_execute: Option<&'static str>, now: Timestamp) -> Vec<Taint> {
+pub(crate) fn wanted(node: &Node, no_execute: Option<&'static str>, now: Timestamp) -> Vec<Taint> {
     let known = node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
     let scheduling = no_schedule(node).into_iter().map(|key| (key, NO_SCHEDULE));
     let ours: Vec<(&str, &str)> = scheduling.chain(no_execute.map(|key| (key, NO_EXECUTE))).collect();
@@ -132,23 +165,22 @@ impl Reconcile for NodeTaints {
 impl NodeTaints {
     /// The taint that makes pods leave, if it is there or may be added now; otherwise when to ask again.
     fn paced(&self, node: &Node, now: Timestamp) -> (Option<&'static str>, Option<Duration>) {
-        let Some(key) = no_execute(node) else { return (None, None) };
+        if no_execute(node).is_none() {
+            return (None, None);
+        }
         let nodes = self.informers.nodes.list();
         let n_ready = nodes.iter().filter(|node| condition_status(node, READY) == "True").count();
-        let Disruption::Some(interval) = disruption(n_ready, nodes.len(), &self.timings) else {
-            return (None, Some(self.timings.monitor_period));
-        };
-        let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref()).into_iter().flatten();
-        if taints.into_iter().any(|taint| taint.effect == NO_EXECUTE && is_ours(taint)) {
-            return (Some(key), None);
-        }
+        let disruption = disruption(n_ready, nodes.len(), &self.timings);
         let mut last = self.last_eviction.lock();
-        let due = last.map_or(now, |last| last + interval);
-        if due > now {
-            return (None, Some(Duration::try_from(due.duration_since(now)).unwrap_or(interval)));
+        match leaving(node, disruption, *last, now, &self.timings) {
+            Leaving::No => (None, None),
+            Leaving::Told(key) => (Some(key), None),
+            Leaving::Tell(key) => {
+                *last = Some(now);
+                (Some(key), None)
+            }
+            Leaving::Wait(wait) => (None, Some(wait)),
         }
-        *last = Some(now);
-        (Some(key), None)
     }
 
     async fn write(&self, key: &Key, node: &Node, taints: &[Taint]) -> Result<(), Error> {

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::machines::Machines;
+use super::table::of_owner;
 use super::world::World;
 use crate::{deployment, owners, pods};
 
@@ -127,6 +128,7 @@ fn no_daemon_has_two_pods_on_a_node(world: &World) {
 pub(crate) fn settled(world: &World) -> Result<(), String> {
     deployments_are_complete(world)?;
     stateful_sets_are_complete(world)?;
+    replication_controllers_are_complete(world)?;
     let n_nodes = world.nodes.all_actual().count();
     let daemons = world.pods.all_actual().filter(|pod| label(pod) == Some("agent") && is_serving(pod)).count();
     expect(daemons == n_nodes, || format!("{daemons} daemons on {n_nodes} nodes"))?;
@@ -147,12 +149,22 @@ fn deployments_are_complete(world: &World) -> Result<(), String> {
     })
 }
 
+fn replication_controllers_are_complete(world: &World) -> Result<(), String> {
+    world.replication_controllers.all_actual().try_for_each(|controller| {
+        let wanted = controller.spec.as_ref().and_then(|spec| spec.replicas);
+        let status = controller.status.clone().unwrap_or_default();
+        let counts = [Some(status.replicas), status.ready_replicas, status.available_replicas];
+        expect(counts == [wanted; 3], || format!("{:?}: {counts:?} of {wanted:?}", controller.metadata.name))
+    })
+}
+
 fn stateful_sets_are_complete(world: &World) -> Result<(), String> {
     world.stateful_sets.all_actual().try_for_each(|set| {
         let uid = set.metadata.uid.as_deref();
-        let own: Vec<_> = world.pods.all_actual().filter(|pod| controller(&pod.metadata) == uid).collect();
-        let names: Vec<_> = own.iter().filter_map(|pod| pod.metadata.name.clone()).collect();
-        let wanted: Vec<_> = (0..set.spec.replicas.unwrap_or(1)).map(|idx| format!("db-{idx}")).collect();
+        let own = world.pods.actual_marked(&of_owner(uid.unwrap()));
+        let names: BTreeSet<_> = own.iter().filter_map(|pod| pod.metadata.name.clone()).collect();
+        let name = set.metadata.name.as_deref().unwrap();
+        let wanted: BTreeSet<_> = (0..set.spec.replicas.unwrap_or(1)).map(|idx| format!("{name}-{idx}")).collect();
         expect(names == wanted, || format!("{names:?} instead of {wanted:?}"))?;
         let status = set.status.clone().unwrap_or_default();
         expect(own.iter().all(|pod| is_serving(pod)), || format!("{names:?} do not all serve"))?;
@@ -174,8 +186,10 @@ fn no_pod_is_an_orphan(world: &World) -> Result<(), String> {
     let sets = world.replica_sets.all_actual().map(|set| set.metadata.uid.clone());
     let stateful = world.stateful_sets.all_actual().map(|set| set.metadata.uid.clone());
     let daemons = world.daemon_sets.all_actual().map(|set| set.metadata.uid.clone());
+    let controllers = world.replication_controllers.all_actual().map(|controller| controller.metadata.uid.clone());
     let jobs = world.jobs.all_actual().map(|job| job.metadata.uid.clone());
-    let owners: BTreeSet<String> = sets.chain(stateful).chain(daemons).chain(jobs).flatten().collect();
+    let owners: BTreeSet<String> =
+        sets.chain(stateful).chain(daemons).chain(controllers).chain(jobs).flatten().collect();
     world.pods.all_actual().try_for_each(|pod| {
         let name = &pod.metadata.name;
         let is_owned = controller(&pod.metadata).is_some_and(|uid| owners.contains(uid));

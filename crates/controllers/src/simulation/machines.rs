@@ -138,7 +138,7 @@ impl Machines {
     }
 }
 
-fn is_of_job(pod: &Pod) -> bool {
+pub(super) fn is_of_job(pod: &Pod) -> bool {
     owners::controller_of(&pod.metadata).is_some_and(|owner| owner.kind == "Job")
 }
 
@@ -153,7 +153,7 @@ fn miss(world: &mut World, pod: &Pod) {
 }
 
 /// What was ended is gone once nobody needs it any more.
-fn bury(world: &mut World, pod: &Pod) {
+pub(super) fn bury(world: &mut World, pod: &Pod) {
     if pod.metadata.finalizers.iter().flatten().next().is_none() {
         world.remove::<Pod>(pod.metadata.name.clone().unwrap());
     } else if !pods::is_finished(pod) {
@@ -161,7 +161,7 @@ fn bury(world: &mut World, pod: &Pod) {
     }
 }
 
-fn say(world: &mut World, pod: &Pod, phase: &str, ready: bool) {
+pub(super) fn say(world: &mut World, pod: &Pod, phase: &str, ready: bool) {
     let ready = if ready { "True" } else { "False" };
     let status = json!({"phase": phase,
         "conditions": [{"type": "Ready", "status": ready, "lastTransitionTime": world.now.to_string()}]});

@@ -7,19 +7,19 @@ use std::time::Duration;
 use coracle_client::revision_of;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Node, Pod, PodTemplateSpec};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::{Node, Pod, PodTemplateSpec, ReplicationController};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 
 use super::random::Random;
-use super::table::Table;
-use crate::{daemon_set, deployment, job, owners, replica_set, stateful_set};
+use super::table::{Table, of_owner, of_uid};
+use crate::{cron_job, daemon_set, deployment, job, replica_set, stateful_set};
 
 pub(crate) const NAMESPACE: &str = "n";
 /// A watch is never further behind. The loops count on less than what they grant a deletion or an own write to show.
-const LAG_MAX: Duration = Duration::from_secs(60);
+pub(super) const LAG_MAX: Duration = Duration::from_secs(60);
 
 /// Why a write did not succeed, as the writer sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,7 @@ pub(crate) struct Memory {
     pub(crate) stateful_sets: stateful_set::simulated::Memory,
     pub(crate) daemon_sets: daemon_set::simulated::Memory,
     pub(crate) jobs: job::simulated::Memory,
+    pub(crate) cron_jobs: cron_job::simulated::Memory,
 }
 
 pub(crate) struct World {
@@ -64,24 +65,35 @@ pub(crate) struct World {
     pub(crate) deployments: Table<Deployment>,
     pub(crate) stateful_sets: Table<StatefulSet>,
     pub(crate) daemon_sets: Table<DaemonSet>,
+    pub(crate) replication_controllers: Table<ReplicationController>,
     pub(crate) jobs: Table<Job>,
+    pub(crate) cron_jobs: Table<CronJob>,
     pub(crate) budgets: Table<PodDisruptionBudget>,
     pub(crate) nodes: Table<Node>,
     /// The templates that revisions keep.
     pub(crate) templates: BTreeMap<String, PodTemplateSpec>,
+    /// Pods that a loop, or an eviction, took away since somebody last asked.
+    pub(crate) taken: Vec<Arc<Pod>>,
 }
 
 /// A kind that the world has.
 pub(crate) trait Kept: Resource<DynamicType = ()> + Clone {
     fn table(world: &mut World) -> &mut Table<Self>;
+
+    /// The node that it is on, for what is on one.
+    fn node(&self) -> Option<&str> {
+        None
+    }
 }
 
 macro_rules! kept {
-    ($($kind:ty => $table:ident),*) => {
+    ($($kind:ty => $table:ident $node:tt),*) => {
         $(impl Kept for $kind {
             fn table(world: &mut World) -> &mut Table<Self> {
                 &mut world.$table
             }
+
+            kept!(node $node);
         })*
 
         impl World {
@@ -98,6 +110,18 @@ macro_rules! kept {
                 $(self.$table.deliver_until(moment);)*
             }
 
+            /// Each watch is as far behind as it is told to be.
+            pub(crate) fn deliver_behind(&mut self, mut lag: impl FnMut(&mut Random) -> Duration) {
+                $({
+                    let moment = self.now - lag(&mut self.random);
+                    self.$table.deliver_until(moment);
+                })*
+            }
+
+            pub(crate) fn log_all(&mut self) {
+                $(self.$table.log();)*
+            }
+
             pub(crate) fn lose_a_watch(&mut self) {
                 let tables: &[fn(&mut World)] = &[$(|world| world.$table.relist(world.revision)),*];
                 let relist = tables[self.random.below(tables.len())];
@@ -109,10 +133,19 @@ macro_rules! kept {
             }
         }
     };
+    (node {}) => {};
+    (node { $node:item }) => {
+        $node
+    };
 }
 
-kept!(Pod => pods, ReplicaSet => replica_sets, Deployment => deployments, StatefulSet => stateful_sets,
-    DaemonSet => daemon_sets, Job => jobs, PodDisruptionBudget => budgets, Node => nodes);
+kept!(Pod => pods {
+        fn node(&self) -> Option<&str> {
+            Some(crate::pods::node_name(self)).filter(|node| !node.is_empty())
+        }
+    }, ReplicaSet => replica_sets {}, Deployment => deployments {}, StatefulSet => stateful_sets {},
+    DaemonSet => daemon_sets {}, ReplicationController => replication_controllers {}, Job => jobs {},
+    CronJob => cron_jobs {}, PodDisruptionBudget => budgets {}, Node => nodes {});
 
 impl World {
     pub(crate) fn new(seed: u64, weather: Weather) -> Self {
@@ -129,11 +162,18 @@ impl World {
             deployments: Table::default(),
             stateful_sets: Table::default(),
             daemon_sets: Table::default(),
+            replication_controllers: Table::default(),
             jobs: Table::default(),
+            cron_jobs: Table::default(),
             budgets: Table::default(),
             nodes: Table::default(),
             templates: BTreeMap::new(),
+            taken: Vec::new(),
         }
+    }
+
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
     }
 
     pub(crate) fn restart_controllers(&mut self) {
@@ -239,19 +279,18 @@ impl World {
 
     /// The pods of an owner, as the watch has shown them.
     pub(crate) fn seen_pods_of(&self, uid: Option<&str>) -> Vec<Arc<Pod>> {
-        let is_owned = |pod: &&Arc<Pod>| owners::controller_of(&pod.metadata).map(|owner| owner.uid.as_str()) == uid;
-        self.pods.all_seen().filter(is_owned).cloned().collect()
+        uid.map(|uid| self.pods.seen_marked(&of_owner(uid))).unwrap_or_default()
     }
 
     pub(crate) fn seen_pod_by_uid(&self, uid: &str) -> Option<ObjectMeta> {
-        let pod = self.pods.all_seen().find(|pod| pod.metadata.uid.as_deref() == Some(uid));
-        pod.map(|pod| pod.metadata.clone())
+        self.pods.seen_marked(&of_uid(uid)).first().map(|pod| pod.metadata.clone())
     }
 
     /// A pod's deletion as the API does it: what runs somewhere is ended there first.
     pub(crate) fn delete_pod(&mut self, pod: &Pod) -> Result<(), Refusal> {
         let actual = self.pods.actual(pod.metadata.name.as_deref().unwrap());
-        let lingers = actual.is_some_and(|pod| !crate::pods::node_name(&pod).is_empty());
+        let lingers = actual.as_ref().is_some_and(|pod| !crate::pods::node_name(pod).is_empty());
+        self.taken.extend(actual);
         self.delete::<Pod>(&pod.metadata, lingers)
     }
 }
