@@ -4,7 +4,7 @@
 //! service (the API server's router) for a named user; [`from_kubeconfig`] makes one over HTTPS. What a component reads
 //! again and again it reads from an [`Informer`]: one list and watch, shared by everybody in the process who cares.
 //!
-//! **Invariant:** nothing here knows a kind by name, except Event ([`Recorder`]) and Lease ([`Heartbeat`]).
+//! **Invariant:** nothing here knows a kind by name, except Event ([`Recorder`]) and Lease ([`Heartbeat`], [`Election`]).
 //!
 //! **Invariant:** reading from a cache never waits for the network, and a slow reader costs a bounded amount of memory:
 //! at most one pending change per object.
@@ -12,6 +12,7 @@
 mod cache;
 mod changes;
 mod decoded;
+mod election;
 mod error;
 mod heartbeat;
 mod informer;
@@ -21,6 +22,7 @@ mod recorder;
 mod road;
 
 pub use changes::{Change, Changes};
+pub use election::{Election, ElectionTimings};
 pub use error::{Error, is_already_exists, is_conflict, is_gone, is_not_found};
 pub use heartbeat::Heartbeat;
 pub use informer::{Cached, Informer};
