@@ -55,7 +55,7 @@ pub(crate) async fn namespace(write: &Write<'_>, object: &Value) -> Result<Optio
 
 /// Adds what the server adds to a new or changed object.
 pub(crate) async fn mutate(write: &Write<'_>, object: &mut Value, old: Option<&Value>) -> Result<(), Status> {
-    nodes::restrict(write, object)?;
+    nodes::restrict(write, object, old)?;
     if old.is_none() {
         nodes::taint(write, object);
     }

@@ -45,7 +45,11 @@ pub(super) async fn create(
         serviceaccount: Reference { name: name.clone(), uid: uid_of(&account).to_owned() },
         ..Bound::default()
     };
-    bind(state, &request["spec"]["boundObjectRef"], &account, &mut bound).await?;
+    let reference = &request["spec"]["boundObjectRef"];
+    bind(state, reference, &account, &mut bound).await?;
+    if let Some(node) = call.user.node_name() {
+        check_node(node, reference, &bound).map_err(|why| Status::forbidden(resource.kind.resource(), name, why))?;
+    }
     if request["spec"].get("boundObjectRef").is_none() {
         request["spec"]["boundObjectRef"] = Value::Null;
     }
@@ -140,6 +144,20 @@ async fn bind(state: &State, reference: &Value, account: &Value, bound: &mut Bou
         }
         "secrets" => bound.secret = found,
         _ => bound.node = found,
+    }
+    Ok(())
+}
+
+/// A node gets tokens for the pods that run on it, and for no others.
+fn check_node(node: &str, reference: &Value, bound: &Bound) -> Result<(), &'static str> {
+    if reference["kind"] != "Pod" {
+        return Err("node requested token not bound to a pod");
+    }
+    if reference["uid"].as_str().is_none_or(str::is_empty) {
+        return Err("node requested token with a pod binding without a uid");
+    }
+    if bound.node.as_ref().is_none_or(|runs_on| runs_on.name != node) {
+        return Err("node requested token bound to a pod scheduled on a different node");
     }
     Ok(())
 }

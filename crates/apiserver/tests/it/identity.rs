@@ -75,6 +75,41 @@ async fn a_node_reads_what_its_pods_need() {
 }
 
 #[tokio::test]
+async fn a_node_gets_tokens_for_its_own_pods_only() {
+    let cluster = Cluster::start().await;
+    let accounts = "/api/v1/namespaces/default/serviceaccounts";
+    cluster.post(accounts, json!({"metadata": {"name": "robot"}})).await;
+    let mut uids = Vec::new();
+    for (pod, node) in [("mine", "n1"), ("theirs", "n2")] {
+        let spec =
+            json!({"nodeName": node, "serviceAccountName": "robot", "containers": [{"name": "c", "image": "i"}]});
+        let (code, made) =
+            cluster.post("/api/v1/namespaces/default/pods", json!({"metadata": {"name": pod}, "spec": spec})).await;
+        assert_eq!(code, 201, "{made}");
+        uids.push(made["metadata"]["uid"].clone());
+    }
+    let ask = async |reference: serde_json::Value| {
+        let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+            "spec": {"boundObjectRef": reference}});
+        let path = format!("{accounts}/robot/token");
+        let (code, answer) = cluster.ask_as(User::node("n1"), Method::POST, &path, Some(request)).await;
+        let why = answer["message"].as_str().unwrap_or_default().to_owned();
+        (code, why.trim_start_matches("serviceaccounts \"robot\" is forbidden: ").to_owned())
+    };
+    let pod =
+        |name: &str, uid: &serde_json::Value| json!({"kind": "Pod", "apiVersion": "v1", "name": name, "uid": uid});
+    assert_eq!(ask(pod("mine", &uids[0])).await.0, 201);
+    let refused = [
+        (serde_json::Value::Null, "node requested token not bound to a pod"),
+        (pod("mine", &json!("")), "node requested token with a pod binding without a uid"),
+        (pod("theirs", &uids[1]), "node requested token bound to a pod scheduled on a different node"),
+    ];
+    for (reference, why) in refused {
+        assert_eq!(ask(reference).await, (403, why.to_owned()));
+    }
+}
+
+#[tokio::test]
 async fn one_can_ask_what_one_may_do() {
     let cluster = Cluster::start().await;
     let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
