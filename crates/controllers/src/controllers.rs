@@ -48,6 +48,8 @@ pub struct Config {
     pub signer: Option<coracle_pki::Pki>,
     /// Finished pods that may stay.
     pub finished_pods_max: usize,
+    /// The addresses of load balancers; when empty, the nodes lend their own.
+    pub load_balancer_pools: Vec<IpNet>,
 }
 
 impl Default for Config {
@@ -60,6 +62,7 @@ impl Default for Config {
             root_ca: None,
             signer: None,
             finished_pods_max: 12_500,
+            load_balancer_pools: Vec::new(),
         }
     }
 }
@@ -117,9 +120,11 @@ impl Controllers {
         builder.jobs();
         builder.budgets();
         builder.services();
+        builder.load_balancers();
         builder.namespaces();
         builder.nodes();
         builder.certificates();
+        builder.bootstrap_tokens();
         builder.volumes();
         let on_removal = builder.quotas();
         scope.spawn(|token| garbage::run(client, move |probe| metrics.add(probe), on_removal, token));
@@ -178,7 +183,7 @@ impl Builder<'_> {
         driver.start(self.scope, WORKERS, mirrored);
     }
 
-    /// Services change with themselves, their pods, and the coming of their pods' nodes.
+    /// Services change with themselves, their pods, and the coming of their pods' nodes, or their move to another zone.
     fn feed_services(&mut self, driver: &mut Driver) {
         let informers = self.informers.clone();
         driver.feed(self.scope, &informers.services, itself);
@@ -186,7 +191,9 @@ impl Builder<'_> {
         driver.feed(self.scope, &informers.pods, move |change| crate::endpoints::keys_of_pod(&services, change));
         let all = informers.clone();
         driver.feed(self.scope, &informers.nodes, move |change| {
-            if change.old.is_some() == change.new.is_some() {
+            if slices::zone_of(change.old.as_deref()) == slices::zone_of(change.new.as_deref())
+                && change.old.is_some() == change.new.is_some()
+            {
                 return Vec::new();
             }
             let pods = all.pods.by_index(crate::informers::BY_NODE, &change.key.name);

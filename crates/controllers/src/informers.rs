@@ -11,14 +11,14 @@ use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, ReplicationController,
-    ResourceQuota, Service, ServiceAccount,
+    ResourceQuota, Secret, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::{Api, Client, Resource};
 
-use crate::{job, labels, owners};
+use crate::{bootstrap_tokens, job, labels, owners};
 
 /// Index by the uid of the managing owner.
 pub(crate) const BY_CONTROLLER: &str = "controller";
@@ -61,6 +61,7 @@ pub(crate) struct Informers {
     pub(crate) claims: Informer<PersistentVolumeClaim>,
     pub(crate) volumes: Informer<PersistentVolume>,
     pub(crate) storage_classes: Informer<StorageClass>,
+    pub(crate) bootstrap_tokens: Informer<Secret>,
 }
 
 impl Informers {
@@ -96,6 +97,8 @@ impl Informers {
             claims: Informer::new(Api::all(client.clone())),
             volumes: Informer::new(Api::all(client.clone())),
             storage_classes: Informer::new(Api::all(client.clone())),
+            bootstrap_tokens: Informer::new(Api::namespaced(client.clone(), bootstrap_tokens::NAMESPACE))
+                .fields(format!("type={}", bootstrap_tokens::TYPE)),
         }
     }
 
@@ -123,6 +126,7 @@ impl Informers {
         self.claims.start(scope);
         self.volumes.start(scope);
         self.storage_classes.start(scope);
+        self.bootstrap_tokens.start(scope);
     }
 
     /// Pods of one namespace that no owner manages.

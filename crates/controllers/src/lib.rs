@@ -11,6 +11,7 @@
 //! **Invariant:** no loop knows another. They meet in the API.
 
 mod batch;
+mod bootstrap_tokens;
 mod budget;
 mod certificates;
 mod controllers;
@@ -27,6 +28,7 @@ mod history;
 mod informers;
 mod job;
 mod labels;
+mod load_balancers;
 mod namespace;
 mod node_fit;
 mod nodes;

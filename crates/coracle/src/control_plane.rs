@@ -75,6 +75,7 @@ impl ControlPlane {
                 },
                 root_ca: Some(self.pki.ca_pem().to_owned()),
                 signer: Some(self.pki.clone()),
+                load_balancer_pools: settings.common.load_balancer_pool.clone(),
                 ..coracle_controllers::Config::default()
             },
         );
@@ -109,6 +110,11 @@ impl ControlPlane {
     /// The control plane among the nodes.
     pub(crate) fn mesh(&self) -> &Mesh {
         &self.mesh
+    }
+
+    /// The authority's certificate.
+    pub(crate) fn ca_pem(&self) -> &str {
+        self.pki.ca_pem()
     }
 
     /// The authority's certificate, and a fresh one by which a node of this process is known to others.

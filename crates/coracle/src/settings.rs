@@ -26,6 +26,9 @@ pub(crate) enum Command {
     Server(Server),
     /// Run a node of a cluster elsewhere
     Agent(Agent),
+    /// Be the process of an isolated container. Only an agent starts it
+    #[command(hide = true)]
+    Sandbox,
     #[command(flatten)]
     Client(coracle_cli::Command),
 }
@@ -100,6 +103,9 @@ pub(crate) struct Common {
     /// How long a node may be silent before it counts as not ready
     #[arg(long, default_value = "40s", value_parser = duration)]
     pub(crate) node_monitor_grace_period: Duration,
+    /// Addresses for services of type LoadBalancer, which lead to nodes [default: the nodes' own]
+    #[arg(long, value_name = "NETWORK")]
+    pub(crate) load_balancer_pool: Vec<IpNet>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -1,10 +1,17 @@
 //! The loops about the cluster's own affairs: certificates, quotas and volumes.
 
+use coracle_client::{Change, Key};
+use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+
+use crate::bootstrap_tokens::BootstrapTokens;
 use crate::certificates::approval::Approvals;
 use crate::certificates::cleaner::Cleaner;
 use crate::certificates::signer::Signer;
-
 use crate::driver::Driver;
+use crate::informers::SERVICE_NAME;
+use crate::load_balancers::{self, LoadBalancers};
+use crate::nodes::{READY, condition_status};
 use crate::quota::{self, Quotas};
 use crate::volumes::binder::{self, Binder};
 use crate::volumes::protection::{self, ClaimProtection, VolumeProtection};
@@ -57,6 +64,39 @@ impl Builder<'_> {
         driver.start(self.scope, WORKERS, VolumeProtection { client, informers });
     }
 
+    pub(super) fn load_balancers(&mut self) {
+        let (client, informers) = (self.client.clone(), self.informers.clone());
+        let mut driver = self.driver("service-lb");
+        let services = informers.services.clone();
+        driver.feed(self.scope, &informers.services, move |change| {
+            // What one gives up another may wait for.
+            let mut keys = load_balancers::concerned(&services);
+            keys.push(change.key.clone());
+            keys
+        });
+        let services = informers.services.clone();
+        driver.feed(self.scope, &informers.nodes, move |change| match is_seen(change) {
+            true => load_balancers::concerned(&services),
+            false => Vec::new(),
+        });
+        driver.feed(self.scope, &informers.endpoint_slices, |change| {
+            [&change.old, &change.new].into_iter().flatten().filter_map(|slice| service_of(slice)).collect()
+        });
+        let recorder = self.recorder("service-controller");
+        let pools = self.config.load_balancer_pools.clone();
+        let given = parking_lot::Mutex::default();
+        // One at a time: two services that are looked at together could be given the same address.
+        driver.start(self.scope, 1, LoadBalancers { client, informers, recorder, pools, given });
+    }
+
+    pub(super) fn bootstrap_tokens(&mut self) {
+        let (client, informers) = (self.client.clone(), self.informers.clone());
+        let mut driver = self.driver("token-cleaner");
+        driver.feed(self.scope, &informers.bootstrap_tokens, itself);
+        let clock = self.config.clock.clone();
+        driver.start(self.scope, 1, BootstrapTokens { client, informers, clock });
+    }
+
     pub(super) fn certificates(&mut self) {
         let (client, informers) = (self.client.clone(), self.informers.clone());
         let requests = &informers.certificate_requests;
@@ -76,4 +116,18 @@ impl Builder<'_> {
         let clock = self.config.clock.clone();
         driver.start(self.scope, 1, Cleaner { client, informers: informers.clone(), clock });
     }
+}
+
+/// True when a load balancer can tell the difference.
+fn is_seen(change: &Change<Node>) -> bool {
+    let view = |node: &Node| {
+        let addresses = node.status.as_ref().and_then(|status| status.addresses.clone());
+        (condition_status(node, READY).to_owned(), addresses, node.metadata.labels.clone())
+    };
+    change.old.as_deref().map(view) != change.new.as_deref().map(view)
+}
+
+fn service_of(slice: &EndpointSlice) -> Option<Key> {
+    let name = slice.metadata.labels.as_ref()?.get(SERVICE_NAME)?;
+    Some(Key::new(slice.metadata.namespace.as_deref().unwrap_or_default(), name))
 }

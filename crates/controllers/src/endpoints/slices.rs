@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use coracle_client::Key;
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
-use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
+use k8s_openapi::api::discovery::v1::{
+    Endpoint, EndpointConditions, EndpointHints, EndpointPort, EndpointSlice, ForNode, ForZone,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client};
@@ -38,6 +40,11 @@ pub(crate) fn key_of_slice(slice: &EndpointSlice) -> Option<Key> {
 
 fn is_ours(slice: &EndpointSlice) -> bool {
     slice.metadata.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY)).is_some_and(|by| by == MANAGER)
+}
+
+/// The zone that a node says it is in.
+pub(crate) fn zone_of(node: Option<&Node>) -> Option<&String> {
+    node?.metadata.labels.as_ref()?.get(ZONE)
 }
 
 struct View<'a> {
@@ -133,20 +140,38 @@ fn endpoint(view: &View<'_>, pod: &Pod, family: Family) -> Option<Endpoint> {
         return None;
     }
     let (is_serving, is_ending) = (pods::is_ready(pod), pods::is_ending(pod));
-    let zone = node.and_then(|node| node.metadata.labels.as_ref()?.get(ZONE).cloned());
+    let zone = zone_of(node.as_deref()).cloned();
+    let is_ready = publishes_not_ready || (is_serving && !is_ending);
+    let node_name = address::node_name(pod);
     Some(Endpoint {
         addresses: vec![address.to_owned()],
+        hints: hints(view.service, zone.as_ref(), node_name.as_ref()).filter(|_| is_ready),
         conditions: Some(EndpointConditions {
-            ready: Some(publishes_not_ready || (is_serving && !is_ending)),
+            ready: Some(is_ready),
             serving: Some(is_serving),
             terminating: Some(is_ending),
         }),
         hostname: address::hostname(pod, view.service),
-        node_name: address::node_name(pod),
+        node_name,
         target_ref: Some(address::reference(pod)),
         zone,
         ..Endpoint::default()
     })
+}
+
+/// For whom an endpoint is meant before others, as the service's `trafficDistribution` has it.
+fn hints(service: &Service, zone: Option<&String>, node: Option<&String>) -> Option<EndpointHints> {
+    let distribution = service.spec.as_ref()?.traffic_distribution.as_deref()?;
+    let node = match distribution {
+        "PreferSameNode" => node,
+        "PreferClose" | "PreferSameZone" => None,
+        _ => return None,
+    };
+    let hints = EndpointHints {
+        for_zones: zone.map(|name| vec![ForZone { name: name.clone() }]),
+        for_nodes: node.map(|name| vec![ForNode { name: name.clone() }]),
+    };
+    (hints != EndpointHints::default()).then_some(hints)
 }
 
 fn slice(service: &Service, family: Family, mut slice: EndpointSlice, group: Group) -> EndpointSlice {

@@ -168,3 +168,19 @@ fn a_headless_service_is_marked() {
     let plan = planned(&service(json!({"clusterIP": "None"})), &[], Vec::new());
     assert_eq!(plan.create[0].metadata.labels.as_ref().unwrap()[HEADLESS], "");
 }
+
+#[test]
+fn who_is_near_is_hinted_at_as_the_service_asks() {
+    let pods = [pod("a", "10.244.0.5", "n1", true, 80), pod("b", "10.244.0.6", "n1", false, 80)];
+    let hinted = |distribution: Value| {
+        let plan = planned(&service(json!({"trafficDistribution": distribution})), &pods, Vec::new());
+        let endpoints = plan.create[0].endpoints.clone().unwrap();
+        assert_eq!(endpoints[1].hints, None, "it is not ready");
+        serde_json::to_value(&endpoints[0].hints).unwrap()
+    };
+    let (zone, node) = (json!([{"name": "z1"}]), json!([{"name": "n1"}]));
+    assert_eq!(hinted(Value::Null), Value::Null);
+    assert_eq!(hinted(json!("PreferClose")), json!({"forZones": zone}));
+    assert_eq!(hinted(json!("PreferSameZone")), json!({"forZones": zone}));
+    assert_eq!(hinted(json!("PreferSameNode")), json!({"forZones": zone, "forNodes": node}));
+}
