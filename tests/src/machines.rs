@@ -138,6 +138,10 @@ impl Role {
         });
     }
 
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Lets the process stand still, or go on.
     pub fn freeze(&self, frozen: bool) {
         let signal = if frozen { "-STOP" } else { "-CONT" };

@@ -1,7 +1,9 @@
 //! Builds the workspace `workloads/` into `target/workloads/<name>.wasm`.
 
+mod foreign;
+
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::shell::{Result, cargo, root, run, target};
 use crate::tools;
@@ -21,7 +23,18 @@ pub(crate) fn build() -> Result<()> {
         core.args(["-p", name]);
     }
     run(&mut core)?;
-    collect(&build.join("wasm32-wasip1/release"), &out, "-p1")
+    collect(&build.join("wasm32-wasip1/release"), &out, "-p1")?;
+    foreign::build(&out);
+    Ok(())
+}
+
+/// Builds one of them as a program of the host, for what is the same on both sides.
+pub(crate) fn for_host(name: &str) -> Result<PathBuf> {
+    let build = target().join("guests");
+    let mut command = cargo();
+    command.current_dir(root().join("workloads")).env("CARGO_TARGET_DIR", &build);
+    run(command.args(["build", "--locked", "--release", "-p", name]))?;
+    Ok(build.join("release").join(name))
 }
 
 fn guest_build(triple: &str, build: &Path) -> std::process::Command {

@@ -1,8 +1,13 @@
 //! `netcat tcp HOST:PORT TEXT` and `netcat udp HOST:PORT TEXT` send a text and print the answer, `netcat listen-udp
-//! PORT` answers datagrams, `netcat resolve NAME` prints addresses. An error is printed, and ends it with code 1.
+//! PORT` answers datagrams, `netcat resolve NAME` prints addresses. `send`, `sink`, `source`, `ping`, `name` and `follow`
+//! measure. An error is printed, and ends it with code 1.
+
+mod measure;
 
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs, UdpSocket};
+
+const USAGE: &str = "usage: netcat tcp|udp|listen-udp|resolve|send|sink|source|ping|name|follow …";
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -12,7 +17,13 @@ fn main() {
         ["udp", to, text] => udp(to, text),
         ["listen-udp", port] => listen_udp(port),
         ["resolve", name] => resolve(name),
-        _ => Err(Error::new(ErrorKind::InvalidInput, "usage: netcat tcp|udp|listen-udp|resolve …")),
+        ["send", to, seconds] => measure::send(to, seconds),
+        ["sink", port] => measure::sink(port),
+        ["source", port] => measure::source(port),
+        ["ping", to, count] => measure::ping(to, count),
+        ["name", port, name] => measure::name(port, name),
+        ["follow", to] => measure::follow(to),
+        _ => Err(Error::new(ErrorKind::InvalidInput, USAGE)),
     };
     if let Err(error) = done {
         println!("{:?}: {error}", error.kind());
