@@ -88,7 +88,7 @@ pub struct ContainerSpec {
 }
 
 /// Requests that one HTTP container handles at once, unless told otherwise.
-pub const REQUESTS_MAX: usize = 512;
+pub const REQUESTS_MAX: usize = 256;
 /// Requests that wait for their turn at one HTTP container, unless told otherwise.
 pub const REQUESTS_QUEUED_MAX: usize = 1024;
 

@@ -6,6 +6,7 @@ use tracing::warn;
 use wasmtime::{Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
 use crate::heavy::Heavy;
+use crate::http::Tls;
 use crate::runtime::{Config, Error};
 use crate::ticker::Ticker;
 
@@ -28,6 +29,7 @@ const WARM_SLOTS_MAX: u32 = 64;
 pub(crate) struct Engine {
     pub(crate) wasm: wasmtime::Engine,
     pub(crate) ticker: Ticker,
+    pub(crate) tls: Tls,
     heavy: OnceLock<Heavy>,
 }
 
@@ -41,7 +43,8 @@ impl Engine {
             }
         };
         let ticker = Ticker::new(wasm.clone());
-        Ok(Self { wasm, ticker, heavy: OnceLock::new() })
+        let tls = Tls::new(config.authorities_pem.clone());
+        Ok(Self { wasm, ticker, tls, heavy: OnceLock::new() })
     }
 
     /// The threads for guests that compute without pause, made when the first of them shows up.

@@ -62,7 +62,7 @@ impl CoreGuest {
     }
 }
 
-fn yield_at_every_tick<T>(store: &mut Store<T>) {
+pub(crate) fn yield_at_every_tick<T>(store: &mut Store<T>) {
     store.set_epoch_deadline(1);
     store.epoch_deadline_async_yield_and_update(1);
 }

@@ -21,12 +21,19 @@ pub struct Config {
     pub instances_max: u32,
     /// How many modules are compiled at once.
     pub compilations_max: usize,
+    /// Certificates of authorities that guests' requests trust besides those that the host's owner trusts.
+    pub authorities_pem: String,
 }
 
 impl Config {
     /// Room for a thousand instances, compiling one module at a time.
     pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
-        Self { cache_dir: cache_dir.into(), instances_max: 1000, compilations_max: 1 }
+        Self {
+            cache_dir: cache_dir.into(),
+            instances_max: 1000,
+            compilations_max: 1,
+            authorities_pem: String::new(),
+        }
     }
 }
 

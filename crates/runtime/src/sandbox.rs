@@ -143,7 +143,7 @@ impl Sandbox {
     async fn drive(self: &Arc<Self>) -> Exit {
         let module = &self.module;
         match &module.entry {
-            Entry::Http2(_) | Entry::Http3(_) => http::serve(Arc::clone(self), Arc::clone(module)).await,
+            Entry::Http2(_) | Entry::Http3(_) => http::serve(Arc::clone(self)).await,
             Entry::Command2(_) | Entry::Command3(_) | Entry::Core(_) => {
                 self.listening.open();
                 self.metered(command::run(Arc::clone(self), Arc::clone(module))).await

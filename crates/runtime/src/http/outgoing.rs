@@ -15,19 +15,27 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Connection, SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Interval, interval, timeout};
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode as ErrorCode2;
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode as ErrorCode3;
 use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody, WasiHttpHooks};
 
+use crate::http::Tls;
 use crate::network::{Network, NetworkError, Stream};
 use crate::sandbox::Sandbox;
 
 /// What `wasi:http` leaves to the host when the guest sets no limit.
 const TIMEOUT: Duration = Duration::from_secs(600);
 const HTTP_PORT: u16 = 80;
+const HTTPS_PORT: u16 = 443;
 
-type Io = Connection<TokioIo<Stream>, WasiBody>;
+/// A connection, be it in the clear or under TLS.
+trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
+type Io = Connection<TokioIo<Box<dyn Wire>>, WasiBody>;
 type IoResult = Box<dyn Future<Output = Result<()>> + Send>;
 type Sending = Box<dyn Future<Output = Result<(Response<WasiBody>, IoResult)>> + Send>;
 
@@ -47,8 +55,7 @@ impl WasiHttpHooks for Outgoing {
         options: Option<RequestOptions>,
         _received: IoResult,
     ) -> Sending {
-        let network = Arc::clone(&self.0.spec.network);
-        Box::new(send(network, request, options.unwrap_or_default()))
+        Box::new(send(Arc::clone(&self.0), request, options.unwrap_or_default()))
     }
 
     fn p2_error_from_hyper(&mut self, _error: &hyper::Error) -> ErrorCode2 {
@@ -61,17 +68,15 @@ impl WasiHttpHooks for Outgoing {
 }
 
 async fn send(
-    network: Arc<dyn Network>,
+    sandbox: Arc<Sandbox>,
     mut request: Request<WasiBody>,
     options: RequestOptions,
 ) -> Result<(Response<WasiBody>, IoResult)> {
-    if request.uri().scheme() == Some(&Scheme::HTTPS) {
-        return Err(Error::InternalError(Some("https is not offered by this node: use http".into())));
-    }
+    let is_secure = request.uri().scheme() == Some(&Scheme::HTTPS);
     let authority = request.uri().authority().cloned().ok_or(Error::HttpRequestUriInvalid)?;
     let connecting = async {
-        let stream = connect(&*network, &authority).await?;
-        handshake(TokioIo::new(stream)).await.map_err(Error::from)
+        let wire = connect(&*sandbox.spec.network, &sandbox.engine.tls, &authority, is_secure).await?;
+        handshake(TokioIo::new(wire)).await.map_err(Error::from)
     };
     let connected = timeout(options.connect_timeout.unwrap_or(TIMEOUT), connecting).await;
     let (sender, io) = connected.map_err(|_| Error::ConnectionTimeout)??;
@@ -81,9 +86,14 @@ async fn send(
     exchange(sender, io, request, &options).await
 }
 
-async fn connect(network: &dyn Network, authority: &Authority) -> Result<Stream> {
-    let port = authority.port_u16().unwrap_or(HTTP_PORT);
+async fn connect(network: &dyn Network, tls: &Tls, authority: &Authority, is_secure: bool) -> Result<Box<dyn Wire>> {
+    let port = authority.port_u16().unwrap_or(if is_secure { HTTPS_PORT } else { HTTP_PORT });
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let stream = dial(network, host, port).await?;
+    Ok(if is_secure { Box::new(tls.shake_hands(stream, host).await?) } else { Box::new(stream) })
+}
+
+async fn dial(network: &dyn Network, host: &str, port: u16) -> Result<Stream> {
     let mut last = NetworkError::NameUnresolvable;
     for ip in network.resolve(host).await.map_err(refusal)? {
         match network.connect(None, SocketAddr::new(ip, port)).await {
