@@ -33,7 +33,9 @@ const STEP: Duration = Duration::from_secs(1);
 const HOUR: u64 = 3600;
 /// Of every hour, the last seconds in which nothing new goes wrong, and all must settle.
 const QUIET_SECONDS: u64 = 1200;
-const RESYNC_SECONDS: u64 = 60;
+/// Everything is looked at this often though nothing changed, and what goes by the clock oftener.
+const RESYNC_SECONDS: u64 = 300;
+const TICK_SECONDS: u64 = 15;
 const COLLECT_SECONDS: u64 = 30;
 const WEATHER: Weather = Weather { lost_request: 200, lost_answer: 0, crash: 1500 };
 
@@ -83,6 +85,10 @@ impl Cluster {
         }
         if second % RESYNC_SECONDS == 0 {
             self.wake_all();
+        }
+        if second % TICK_SECONDS == 0 {
+            let names = self.world.cron_jobs.names_seen();
+            names.iter().for_each(|name| self.wake_by_kind("CronJob", name));
         }
         self.look();
         if self.world.is_crashed {
@@ -237,6 +243,7 @@ async fn run(seed: u64, size: Size) {
             let settled = invariants::settled(&cluster.world);
             let state = settled.and_then(|()| cluster.lifecycle.settled(&cluster.world));
             assert_eq!(state, Ok(()), "seed {seed} has not settled at second {second}");
+            eprintln!("seed {seed}: settled after {} hours", second / HOUR + 1);
         }
     }
     let (n_deaths, n_evicted) = (cluster.lifecycle.n_deaths, cluster.budgets.n_taken);

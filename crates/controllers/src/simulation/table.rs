@@ -1,6 +1,6 @@
 //! The objects of one kind: as the API has them, and as a watch has shown them so far.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -24,7 +24,7 @@ struct Event<K> {
 #[derive(Clone, Debug)]
 struct Shelf<K> {
     by_name: BTreeMap<String, Arc<K>>,
-    by_mark: BTreeMap<String, BTreeSet<String>>,
+    by_mark: HashMap<String, BTreeSet<String>>,
 }
 
 /// One kind's objects by name. What is `seen` lags behind what is `actual` by the `pending` events.
@@ -42,7 +42,7 @@ pub(crate) struct Table<K> {
 
 impl<K> Default for Shelf<K> {
     fn default() -> Self {
-        Self { by_name: BTreeMap::new(), by_mark: BTreeMap::new() }
+        Self { by_name: BTreeMap::new(), by_mark: HashMap::new() }
     }
 }
 

@@ -72,7 +72,8 @@ impl Kubelets {
     pub(super) fn work(&mut self, world: &mut World, nodes: &Lifecycle, is_quiet: bool) {
         let later = self.due.split_off(&(world.now + Duration::from_nanos(1), String::new()));
         let due = std::mem::replace(&mut self.due, later);
-        let open = nodes.open(world);
+        let is_unplaced = |name: &str| world.pods.actual(name).is_some_and(|pod| pods::node_name(&pod).is_empty());
+        let open = if due.iter().any(|(_, name)| is_unplaced(name)) { nodes.open(world) } else { Vec::new() };
         let names: BTreeSet<String> = due.into_iter().map(|(_, name)| name).collect();
         for name in names {
             if let Some(pod) = world.pods.actual(&name) {

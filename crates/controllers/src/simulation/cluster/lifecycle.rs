@@ -30,8 +30,8 @@ pub(super) struct Lifecycle {
     alive: BTreeSet<String>,
     /// When a dead machine returns; `None` when it never does.
     returns: BTreeMap<String, Option<Timestamp>>,
-    /// Removed for good at this time, by whoever keeps the machines.
-    heard: BTreeMap<String, Timestamp>,
+    /// Since when a dead machine's silence is noticed.
+    silent: BTreeMap<String, Timestamp>,
     last_eviction: Option<Timestamp>,
     missing: BTreeMap<String, Timestamp>,
     n_made: usize,
@@ -64,16 +64,13 @@ impl Lifecycle {
 
     /// The nodes that new pods may go to.
     pub(super) fn open(&self, world: &World) -> Vec<String> {
-        let is_tainted =
-            |node: &Node| node.spec.as_ref().is_some_and(|spec| spec.taints.iter().flatten().next().is_some());
-        let is_open = |node: &&Arc<Node>| condition_status(node, READY) == "True" && !is_tainted(node);
-        world.nodes.all_seen().filter(is_open).map(|node| node.name_any()).collect()
+        world.nodes.all_seen().filter(|node| is_well(node)).map(|node| node.name_any()).collect()
     }
 
     pub(super) fn forget(&mut self) {
         self.last_eviction = None;
         self.missing.clear();
-        self.heard.clear();
+        self.silent.clear();
     }
 
     pub(super) fn disturb(&mut self, world: &mut World, kubelets: &mut Kubelets) {
@@ -144,35 +141,34 @@ impl Lifecycle {
     /// Whoever lives says so; whoever is silent for too long is marked.
     fn look_at_health(&mut self, world: &mut World) {
         let now = world.now;
-        let nodes: Vec<Arc<Node>> = world.nodes.all_actual().cloned().collect();
-        for node in nodes {
-            let name = node.name_any();
-            let is_ready = condition_status(&node, READY) == "True";
-            if self.alive.contains(&name) {
-                self.heard.insert(name, now);
+        let mut changed = Vec::new();
+        for node in world.nodes.all_actual() {
+            let name = node.metadata.name.as_deref().unwrap();
+            let is_ready = condition_status(node, READY) == "True";
+            if self.alive.contains(name) {
+                self.silent.remove(name);
                 if !is_ready {
-                    world.put(ready(&node, "True", now));
+                    changed.push(ready(node, "True", now));
                 }
                 continue;
             }
-            let heard = *self.heard.entry(name).or_insert(now);
-            if is_ready && !health::silence(&node, heard, now, &self.timings).is_empty() {
-                world.put(ready(&node, "Unknown", now));
+            let heard = *self.silent.entry(name.to_owned()).or_insert(now);
+            if is_ready && !health::silence(node, heard, now, &self.timings).is_empty() {
+                changed.push(ready(node, "Unknown", now));
             }
         }
+        changed.into_iter().for_each(|node| drop(world.put(node)));
     }
 
     fn look_at_taints(&mut self, world: &mut World) {
         let now = world.now;
-        let nodes: Vec<Arc<Node>> = world.nodes.all_seen().cloned().collect();
-        let n_ready = nodes.iter().filter(|node| condition_status(node, READY) == "True").count();
-        let disruption = taints::disruption(n_ready, nodes.len(), &self.timings);
-        for node in nodes {
+        let n_nodes = world.nodes.all_seen().count();
+        let unwell: Vec<Arc<Node>> = world.nodes.all_seen().filter(|node| !is_well(node)).cloned().collect();
+        let n_unready = unwell.iter().filter(|node| condition_status(node, READY) != "True").count();
+        let disruption = taints::disruption(n_nodes - n_unready, n_nodes, &self.timings);
+        for node in unwell {
             let known = node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
             let is_ready = condition_status(&node, READY) == "True";
-            if is_ready && known.is_empty() {
-                continue;
-            }
             let leaving = taints::leaving(&node, disruption, self.last_eviction, now, &self.timings);
             let no_execute = match leaving {
                 Leaving::Told(key) | Leaving::Tell(key) => Some(key),
@@ -228,15 +224,17 @@ impl Lifecycle {
 
     /// Nobody is marked for what is over.
     pub(super) fn settled(&self, world: &World) -> Result<(), String> {
-        let is_well = |node: &Arc<Node>| {
-            let has_taints = node.spec.as_ref().is_some_and(|spec| spec.taints.iter().flatten().next().is_some());
-            condition_status(node, READY) == "True" && !has_taints
-        };
         match world.nodes.all_actual().find(|node| !is_well(node)) {
             Some(node) => Err(format!("{} is not well: {:?}", node.name_any(), node.spec)),
             None => Ok(()),
         }
     }
+}
+
+/// Ready, and nothing keeps pods away.
+fn is_well(node: &Node) -> bool {
+    let has_taints = node.spec.as_ref().is_some_and(|spec| spec.taints.iter().flatten().next().is_some());
+    condition_status(node, READY) == "True" && !has_taints
 }
 
 fn remove(world: &mut World, pod: &Arc<Pod>) {
