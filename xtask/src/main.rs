@@ -29,7 +29,8 @@ cargo xtask <command>
   fuzz [TARGET] [SECONDS]
                  search for inputs that a parser cannot take; all but the nodes' without a TARGET
   wasi DIR [PART-OF-A-NAME]
-                 run WASI's conformance programs in DIR as containers, and print how each went
+  wasi --suite CHECKOUT
+                 run WASI's conformance programs in DIR, or the wasi-testsuite, as containers, and print how each went
   lint           rustfmt and clippy
   tools          install the tools that tests use into target/tools";
 

@@ -1,5 +1,7 @@
 //! The tools that tests and benchmarks use, installed once into `target/tools`.
 
+pub(crate) mod languages;
+
 use std::path::PathBuf;
 
 use crate::shell::{Result, cargo, command, run, tools_dir, works};

@@ -1,6 +1,7 @@
 //! Runs every program of a directory as a container of a pod on the pod network, and prints how each went: the measure
-//! for `docs/wasi.md`. It ends with failure when a program does.
+//! for `docs/wasi.md`. It ends with failure when a program does. With `--one`, runs a single program as a process.
 
+mod one;
 mod program;
 mod run;
 mod world;
@@ -17,7 +18,10 @@ type Result<T> = std::result::Result<T, String>;
 #[tokio::main]
 async fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
-    let (dir, filter) = (args.next(), args.next().unwrap_or_default());
+    let (dir, filter) = match args.next() {
+        Some(one) if one == "--one" => return single(args).await,
+        dir => (dir, args.next().unwrap_or_default()),
+    };
     let Some(dir) = dir else {
         eprintln!("usage: wasi DIR [PART-OF-A-NAME]");
         return ExitCode::FAILURE;
@@ -30,6 +34,18 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Ends the process itself: a thread may still wait for input that never comes.
+async fn single(args: impl Iterator<Item = String>) -> ExitCode {
+    let code = match one::run(args).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("wasi: {error}");
+            1
+        }
+    };
+    std::process::exit(code)
 }
 
 /// Runs them all, and returns how many failed.

@@ -19,6 +19,8 @@ pub(crate) struct Program {
     pub(crate) stdin: Option<&'static str>,
     /// The HTTP server that it is told of.
     pub(crate) server: Option<&'static str>,
+    /// What a server is asked: the target, and lines of the head.
+    pub(crate) request: (&'static str, &'static str),
     pub(crate) expected: Expected,
 }
 
@@ -27,7 +29,7 @@ pub(crate) enum Expected {
     /// It traps, and the reason contains these words.
     Trap(&'static str),
     Output(String),
-    /// It listens, and answers a request for `/` with this status.
+    /// It listens, and answers with this status.
     Status(u16),
     /// It never ends by itself, and is killed.
     Forever,
@@ -50,6 +52,7 @@ impl Program {
             working_dir: None,
             stdin: None,
             server: Some(SERVER),
+            request: ("/", "host: localhost"),
             expected: Expected::Code(0),
             name,
         };
@@ -135,15 +138,24 @@ impl Program {
             "p2_file_stream_not_permitted" => {
                 self.read_only = Some(("readonly", "stream-perms.txt", "stream permission test\n"));
             }
+            "p2_api_proxy_forward_request" => self.asked("/", "host: 10.0.0.2:3000"),
+            "p2_api_proxy_streaming" => self.asked("/hash-all", "host: localhost\r\nurl: http://10.0.0.2:3000/"),
+            "p3_http_proxy" => self.asked("/", "host: localhost\r\nurl: http://10.0.0.2:3000/"),
             name if name.contains("_file_") && (name.ends_with("_readonly") || name.ends_with("_across_perms")) => {
                 self.read_only = Some(("readonly", "test.txt", "read only test file\n"));
             }
             name if is_server(name) => {
-                self.dirs = &[];
-                self.expected = Expected::Status(200);
+                self.asked("/", "host: localhost");
             }
             _ => {}
         }
+    }
+
+    /// It is a server, and answers this request.
+    fn asked(&mut self, target: &'static str, head: &'static str) {
+        self.dirs = &[];
+        self.request = (target, head);
+        self.expected = Expected::Status(200);
     }
 
     fn with_file(&mut self, name: &'static str, content: &str) {

@@ -26,8 +26,6 @@ const REQUEST_TIME_MAX: Duration = Duration::from_secs(3);
 /// How much of what it wrote is shown.
 const SHOWN_MAX: usize = 400;
 
-const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\nenv: HTTP_SERVER\r\nconnection: close\r\n\r\n";
-
 #[derive(Default)]
 struct Written {
     stdout: Mutex<Vec<u8>>,
@@ -99,7 +97,7 @@ fn directory(program: &Program) -> Result<TempDir> {
 
 async fn judge(world: &World, address: &str, container: &Container, program: &Program, output: &Written) -> Result<()> {
     let exit = match &program.expected {
-        Expected::Status(status) => return answers(world, address, container, *status).await,
+        Expected::Status(status) => return answers(world, address, container, program.request, *status).await,
         Expected::Forever => return lasts(container).await,
         Expected::Code(_) | Expected::Trap(_) | Expected::Output(_) => ended(container, PATIENCE).await?,
     };
@@ -130,14 +128,22 @@ async fn lasts(container: &Container) -> Result<()> {
     }
 }
 
-async fn answers(world: &World, address: &str, container: &Container, status: u16) -> Result<()> {
+async fn answers(
+    world: &World,
+    address: &str,
+    container: &Container,
+    request: (&str, &str),
+    status: u16,
+) -> Result<()> {
     tokio::select! {
         () = container.listening() => {}
         exit = container.wait() => return Err(format!("it ended before it listened: {exit:?}")),
     }
     let to: SocketAddr = format!("{address}:80").parse().expect("it is an address");
     let mut stream = world.fabric.connect(to).await.map_err(|error| error.to_string())?;
-    stream.write_all(REQUEST).await.map_err(|error| error.to_string())?;
+    let (target, head) = request;
+    let request = format!("GET {target} HTTP/1.1\r\n{head}\r\nenv: HTTP_SERVER\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.map_err(|error| error.to_string())?;
     let mut answer = Vec::new();
     let read = timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
     read.map_err(|_| "no answer".to_owned())?.map_err(|error| error.to_string())?;
