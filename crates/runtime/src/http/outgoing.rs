@@ -80,10 +80,19 @@ async fn send(
     };
     let connected = timeout(options.connect_timeout.unwrap_or(TIMEOUT), connecting).await;
     let (sender, io) = connected.map_err(|_| Error::ConnectionTimeout)??;
-    // The authority went into the Host header; the request line has the path alone.
-    let path = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
-    *request.uri_mut() = Uri::from(path);
+    *request.uri_mut() = Uri::from(target(request.uri()));
     exchange(sender, io, request, &options).await
+}
+
+/// What the request line has: the authority went into the Host header, and a path has a slash at least.
+fn target(uri: &Uri) -> PathAndQuery {
+    let slash = PathAndQuery::from_static("/");
+    match (uri.path_and_query(), uri.query()) {
+        (None, _) => slash,
+        (Some(given), _) if given.as_str().starts_with('/') => given.clone(),
+        (Some(_), None) => slash,
+        (Some(_), Some(query)) => PathAndQuery::try_from(format!("/?{query}")).unwrap_or(slash),
+    }
 }
 
 async fn connect(network: &dyn Network, tls: &Tls, authority: &Authority, is_secure: bool) -> Result<Box<dyn Wire>> {
@@ -196,5 +205,24 @@ fn refusal(error: NetworkError) -> Error {
         | NetworkError::DatagramTooLarge
         | NetworkError::NotSupported
         | NetworkError::InvalidArgument => Error::InternalError(Some(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn asks(path: &'static str, line: &str) {
+        let uri = Uri::builder().scheme("http").authority("web").path_and_query(path).build().unwrap();
+        assert_eq!(target(&uri).as_str(), line, "{path:?}");
+    }
+
+    #[test]
+    fn a_request_line_has_a_path_although_the_guest_gave_none() {
+        asks("/a/b?c=d", "/a/b?c=d");
+        asks("/", "/");
+        asks("", "/");
+        asks("?c=d", "/?c=d");
     }
 }
