@@ -11,6 +11,7 @@ use std::io::Write;
 mod api_resources;
 mod apply;
 mod connect;
+mod coredump;
 mod delete;
 mod describe;
 mod discovery;
@@ -41,6 +42,8 @@ pub enum Command {
     Delete(delete::Delete),
     /// Print what a pod's containers wrote
     Logs(logs::Logs),
+    /// Fetch the core dump of a container whose guest trapped
+    Coredump(coredump::Coredump),
     /// Set the number of replicas
     Scale(scale::Scale),
     /// Follow, undo or restart a deployment's rollout
@@ -63,6 +66,7 @@ pub async fn run(command: Command, out: &mut (dyn Write + Send)) -> anyhow::Resu
         Command::Apply(apply) => apply.run(out).await,
         Command::Delete(delete) => delete.run(out).await,
         Command::Logs(logs) => logs.run(out).await,
+        Command::Coredump(coredump) => coredump.run(out).await,
         Command::Scale(scale) => scale.run(out).await,
         Command::Rollout(rollout) => rollout.run(out).await,
         Command::Push(push) => push.run(out).await,

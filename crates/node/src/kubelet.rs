@@ -2,6 +2,7 @@
 
 mod attach;
 mod channels;
+mod coredump;
 mod exec;
 mod logs;
 mod metrics;
@@ -17,6 +18,7 @@ use axum::Router;
 use axum::extract::{FromRef, State};
 use axum::response::IntoResponse;
 use axum::routing::{any, get};
+use coracle_api::kinds::metrics::{NODE_PATH, PODS_PATH};
 use coracle_net::Fabric;
 use k8s_openapi::List;
 use k8s_openapi::api::core::v1::Pod;
@@ -27,6 +29,8 @@ use crate::sessions::Sessions;
 /// What answering takes.
 #[derive(Clone)]
 pub(crate) struct Kubelet {
+    /// The node's.
+    pub(crate) name: String,
     pub(crate) pods: Arc<Pods>,
     pub(crate) fabric: Arc<Fabric>,
     pub(crate) sessions: Arc<Sessions>,
@@ -48,9 +52,14 @@ pub(crate) fn router(kubelet: Kubelet) -> Router {
         .route("/proxy/{target}/", any(proxy::serve))
         .route("/proxy/{target}/{*path}", any(proxy::serve))
         .route("/containerLogs/{namespace}/{pod}/{container}", get(logs::serve))
+        .route("/coredump/{namespace}/{pod}/{container}", get(coredump::serve))
         .route("/pods", get(list))
         .route("/healthz", get(async || "ok"))
         .route("/metrics", get(metrics::serve))
+        .route("/metrics/resource", get(metrics::resource))
+        .route("/stats/summary", get(metrics::summary))
+        .route(NODE_PATH, get(metrics::of_node))
+        .route(PODS_PATH, get(metrics::of_pods))
         .with_state(kubelet)
 }
 

@@ -14,7 +14,7 @@ use kube::{Api, Client};
 use parking_lot::Mutex;
 use tracing::info;
 
-use crate::agent::{Context, Pods, clean, dispatch};
+use crate::agent::{Context, Pods, clean, dispatch, sample};
 use crate::images::Images;
 use crate::ipam::Ipam;
 use crate::logs::Logs;
@@ -70,7 +70,7 @@ impl Node {
     /// What the API server asks of a node: logs, streams, pods, health, metrics.
     pub fn router(&self) -> Router {
         let (pods, fabric, sessions) = (self.pods.clone(), self.fabric.clone(), self.sessions.clone());
-        kubelet::router(kubelet::Kubelet { pods, fabric, sessions })
+        kubelet::router(kubelet::Kubelet { name: self.config.name.clone(), pods, fabric, sessions })
     }
 
     /// Runs pods until the token is cancelled; then ends their containers and returns. Pods stay in the API.
@@ -92,6 +92,11 @@ impl Node {
         let (client, volumes) = (context.client.clone(), context.config.volumes_dir());
         scope.spawn(|token| async move {
             clean(client, volumes, token).await;
+            Ok(())
+        });
+        let sampled = self.pods.clone();
+        scope.spawn(|token| async move {
+            sample(sampled, token).await;
             Ok(())
         });
         let mut pods: Informer<Pod> =

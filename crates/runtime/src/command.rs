@@ -7,6 +7,7 @@ use wasmtime_wasi::p2::bindings::CommandPre;
 use wasmtime_wasi::p3::bindings::CommandPre as CommandPre3;
 
 use crate::container::Exit;
+use crate::coredump;
 use crate::guest::{CoreGuest, Guest};
 use crate::module::{Entry, Module};
 use crate::sandbox::Sandbox;
@@ -33,21 +34,45 @@ fn code(result: Result<(), ()>) -> i32 {
 
 async fn run_2(sandbox: &Arc<Sandbox>, command: &CommandPre<Guest>) -> wasmtime::Result<i32> {
     let mut store = Guest::store(sandbox)?;
-    let command = command.instantiate_async(&mut store).await?;
-    Ok(code(command.wasi_cli_run().call_run(&mut store).await?))
+    let ended = async {
+        let command = command.instantiate_async(&mut store).await?;
+        command.wasi_cli_run().call_run(&mut store).await
+    };
+    let ended = ended.await;
+    Ok(code(examined(sandbox, store, ended).await?))
 }
 
 async fn run_3(sandbox: &Arc<Sandbox>, command: &CommandPre3<Guest>) -> wasmtime::Result<i32> {
     let mut store = Guest::store(sandbox)?;
-    let command = command.instantiate_async(&mut store).await?;
-    let ended = store.run_concurrent(async |accessor| command.wasi_cli_run().call_run(accessor).await).await??;
-    Ok(code(ended))
+    let ended = async {
+        let command = command.instantiate_async(&mut store).await?;
+        store.run_concurrent(async |accessor| command.wasi_cli_run().call_run(accessor).await).await?
+    };
+    let ended = ended.await;
+    Ok(code(examined(sandbox, store, ended).await?))
 }
 
 async fn run_core(sandbox: &Arc<Sandbox>, core: &wasmtime::InstancePre<CoreGuest>) -> wasmtime::Result<i32> {
     let mut store: Store<CoreGuest> = CoreGuest::store(sandbox)?;
-    let instance = core.instantiate_async(&mut store).await?;
-    let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
-    start.call_async(&mut store, ()).await?;
+    let ended = async {
+        let instance = core.instantiate_async(&mut store).await?;
+        let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
+        start.call_async(&mut store, ()).await
+    };
+    let ended = ended.await;
+    examined(sandbox, store, ended).await?;
     Ok(0)
+}
+
+/// Keeps of a guest that failed how it was then, before its store is let go.
+async fn examined<R, T: Send + 'static>(
+    sandbox: &Arc<Sandbox>,
+    store: Store<T>,
+    ended: wasmtime::Result<R>,
+) -> wasmtime::Result<R> {
+    let Err(error) = ended else { return ended };
+    sandbox.memory.note_last();
+    let (error, dump) = coredump::of(error, store, &sandbox.spec.name).await;
+    *sandbox.coredump.lock() = dump;
+    Err(error)
 }

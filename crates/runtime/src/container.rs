@@ -151,6 +151,10 @@ pub struct Usage {
     pub cpu_ns: u64,
     /// Linear memory and tables that its live instances hold now.
     pub memory_bytes: u64,
+    /// The most that it was at one time.
+    pub memory_peak_bytes: u64,
+    /// What it was when a guest last failed.
+    pub memory_last_bytes: u64,
     /// Instances alive now.
     pub n_instances: u64,
     /// HTTP requests begun since it started.
@@ -217,6 +221,13 @@ impl Container {
             ModuleKind::Http => Some(self.sandbox.requests.reading(self.sandbox.memory.n_instances())),
             ModuleKind::Command | ModuleKind::CoreCommand => None,
         }
+    }
+
+    /// What its guest was like when it failed, in WebAssembly's core dump format. It can be taken once, when it has
+    /// ended. There is none of a server's requests, of a guest that held very much memory, nor of one in a process of
+    /// its own.
+    pub fn take_coredump(&self) -> Option<Bytes> {
+        self.sandbox.coredump.lock().take()
     }
 
     /// What it sees of the host's files.

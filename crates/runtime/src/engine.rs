@@ -59,6 +59,7 @@ fn base() -> wasmtime::Config {
     config.epoch_interruption(true);
     config.wasm_component_model_async(true);
     config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
+    config.coredump_on_trap(true);
     config.memory_reservation(MEMORY_RESERVATION);
     config.memory_guard_size(MEMORY_GUARD);
     config.async_stack_size(STACK_SIZE);

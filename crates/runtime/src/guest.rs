@@ -15,7 +15,7 @@ use crate::sandbox::Sandbox;
 use crate::stdio::{Piped, Silent, Writer};
 
 /// Handles that one instance may hold of the host's: files, sockets, streams, what it waits for.
-const RESOURCES_MAX: usize = 1 << 16;
+const RESOURCES_MAX: usize = 1 << 15;
 
 /// The state of one component instance.
 pub(crate) struct Guest {
@@ -54,7 +54,8 @@ impl Guest {
 
 impl CoreGuest {
     pub(crate) fn store(sandbox: &Arc<Sandbox>) -> wasmtime::Result<Store<Self>> {
-        let guest = Self { wasi: wasi(sandbox)?.build_p1(), limiter: Limiter::new(&sandbox.memory) };
+        let mut guest = Self { wasi: wasi(sandbox)?.build_p1(), limiter: Limiter::new(&sandbox.memory) };
+        guest.wasi.ctx().table.set_max_capacity(RESOURCES_MAX);
         let mut store = Store::new(&sandbox.engine.wasm, guest);
         store.limiter(|guest| &mut guest.limiter);
         yield_at_every_tick(&mut store);

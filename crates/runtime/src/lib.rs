@@ -19,7 +19,9 @@ mod binary;
 mod cache;
 mod command;
 mod container;
+mod coredump;
 mod engine;
+mod files;
 mod guest;
 mod heavy;
 pub mod http;
@@ -38,6 +40,7 @@ mod stdio;
 mod tasks;
 mod ticker;
 mod trap;
+mod workshop;
 
 pub use container::{
     Container, ContainerSpec, Exec, Exit, Mount, NotAProcess, Output, REQUESTS_MAX, REQUESTS_QUEUED_MAX, StdStream,

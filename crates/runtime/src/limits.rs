@@ -9,6 +9,9 @@ use wasmtime::ResourceLimiter;
 #[derive(Debug)]
 pub(crate) struct MemoryAccount {
     used: AtomicU64,
+    peak: AtomicU64,
+    /// What was held when a guest last failed.
+    last: AtomicU64,
     n_instances: AtomicU64,
     /// `u64::MAX` when there is no limit.
     max: AtomicU64,
@@ -27,6 +30,8 @@ impl MemoryAccount {
     pub(crate) fn new(max: Option<u64>) -> Arc<Self> {
         Arc::new(Self {
             used: AtomicU64::new(0),
+            peak: AtomicU64::new(0),
+            last: AtomicU64::new(0),
             n_instances: AtomicU64::new(0),
             max: AtomicU64::new(max.unwrap_or(u64::MAX)),
         })
@@ -41,6 +46,21 @@ impl MemoryAccount {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// The most that was held at one time.
+    pub(crate) fn peak(&self) -> u64 {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    /// What was held when a guest last failed.
+    pub(crate) fn last(&self) -> u64 {
+        self.last.load(Ordering::Relaxed)
+    }
+
+    /// A guest has failed: what is held now is worth telling.
+    pub(crate) fn note_last(&self) {
+        self.last.store(self.used(), Ordering::Relaxed);
+    }
+
     pub(crate) fn n_instances(&self) -> u64 {
         self.n_instances.load(Ordering::Relaxed)
     }
@@ -52,7 +72,28 @@ impl MemoryAccount {
             self.used.fetch_sub(bytes, Ordering::Relaxed);
             return Err(MemoryExceeded { limit, by_others: own + bytes <= limit });
         }
+        self.peak.fetch_max(used, Ordering::Relaxed);
         Ok(())
+    }
+}
+
+/// Memory of the host's that is held for a container, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    account: Arc<MemoryAccount>,
+    bytes: u64,
+}
+
+impl Held {
+    pub(crate) fn new(account: &Arc<MemoryAccount>, bytes: u64) -> Result<Self, MemoryExceeded> {
+        account.take(bytes, 0)?;
+        Ok(Self { account: Arc::clone(account), bytes })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.account.used.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{Mutex as AsyncMutex, Semaphore};
+use tokio::sync::Mutex as AsyncMutex;
 
 use crate::binary::{self, Encoding};
 use crate::cache::Cache;
@@ -16,7 +16,10 @@ use crate::linker::Linkers;
 use crate::mapped::Compiled;
 use crate::module::{LoadError, Module};
 use crate::runtime::{Config, Error};
+use crate::workshop::Workshop;
 
+/// Bytes of one module. The compiler's memory grows with them.
+const WASM_BYTES_MAX: usize = 128 << 20;
 /// Digests that are remembered although nothing of them runs.
 const IDLE_MAX: usize = 256;
 
@@ -26,7 +29,7 @@ pub(crate) struct Loader {
     linkers: Linkers,
     cache: Cache,
     slots: Mutex<HashMap<String, Arc<AsyncMutex<Slot>>>>,
-    compiling: Semaphore,
+    workshop: Workshop,
     n_compilations: AtomicU64,
 }
 
@@ -46,7 +49,7 @@ impl Loader {
             linkers: Linkers::new(&engine.wasm).map_err(|error| Error::Engine(format!("{error:#}")))?,
             cache,
             slots: Mutex::default(),
-            compiling: Semaphore::new(config.compilations_max.max(1)),
+            workshop: Workshop::new(config.compilations_max),
             n_compilations: AtomicU64::new(0),
         })
     }
@@ -105,9 +108,12 @@ impl Loader {
             return Ok(module);
         }
         let wasm = read().await.map_err(|error| LoadError::Read(Arc::new(error)))?;
-        let _permit = self.compiling.acquire().await.expect("it is never closed");
+        if wasm.len() > WASM_BYTES_MAX {
+            let cause = format!("it has {} bytes, and {WASM_BYTES_MAX} are the most that is compiled", wasm.len());
+            return Err(LoadError::TooMuch { cause });
+        }
         let (this, key) = (Arc::clone(self), digest.to_owned());
-        blocking(move || this.compile(&key, &wasm)).await?
+        self.workshop.run(move || this.compile(&key, &wasm)).await?
     }
 
     fn cached(&self, digest: &str) -> Option<Arc<Module>> {
@@ -156,7 +162,8 @@ impl LoadError {
             | Self::Truncated { .. }
             | Self::Invalid { .. }
             | Self::UnknownImport { .. }
-            | Self::NoEntry { .. } => true,
+            | Self::NoEntry { .. }
+            | Self::TooMuch { .. } => true,
             Self::Read(_) | Self::Internal { .. } => false,
         }
     }

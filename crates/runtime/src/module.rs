@@ -78,6 +78,8 @@ pub enum LoadError {
     UnknownImport { names: Vec<String> },
     #[error("{cause}")]
     NoEntry { cause: &'static str },
+    #[error("compile: {cause}")]
+    TooMuch { cause: String },
     #[error("read the image: {0}")]
     Read(Arc<std::io::Error>),
     #[error("compile: {cause}")]

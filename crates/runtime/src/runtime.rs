@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::container::{Container, ContainerSpec};
 use crate::engine::{self, Engine};
+use crate::files;
 use crate::loader::Loader;
 use crate::module::{LoadError, Module};
 use crate::sandbox;
@@ -26,12 +27,12 @@ pub struct Config {
 }
 
 impl Config {
-    /// Room for a thousand instances, compiling one module at a time.
+    /// Room for a thousand instances, compiling two modules at a time.
     pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
         Self {
             cache_dir: cache_dir.into(),
             instances_max: 1000,
-            compilations_max: 1,
+            compilations_max: 2,
             authorities_pem: String::new(),
         }
     }
@@ -56,6 +57,7 @@ pub struct Runtime {
 impl Runtime {
     /// Prepares the engine and the cache. Starts no thread.
     pub fn new(config: Config) -> Result<Self, Error> {
+        files::raise_limit();
         let engine = Arc::new(engine::Engine::new(&config)?);
         let loader = Arc::new(Loader::new(&engine, &config)?);
         Ok(Self { engine, loader })

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use coracle_stdx::{CancellationToken, Gate};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::debug;
 
@@ -35,6 +37,8 @@ pub(crate) struct Sandbox {
     pub(crate) n_sockets: AtomicUsize,
     /// Connections that still carry what a guest wrote.
     pub(crate) draining: watch::Sender<usize>,
+    /// What a guest that failed left behind.
+    pub(crate) coredump: Mutex<Option<Bytes>>,
     exit: watch::Sender<Option<Exit>>,
 }
 
@@ -65,6 +69,7 @@ fn begin(
         requests: Arc::default(),
         n_sockets: AtomicUsize::new(0),
         draining: watch::Sender::new(0),
+        coredump: Mutex::default(),
         exit: watch::Sender::new(None),
         spec,
     });
@@ -105,6 +110,8 @@ impl Sandbox {
         Usage {
             cpu_ns: self.cpu.used_ns(),
             memory_bytes: self.memory.used(),
+            memory_peak_bytes: self.memory.peak(),
+            memory_last_bytes: self.memory.last(),
             n_instances: self.memory.n_instances(),
             n_requests: self.n_requests.load(Ordering::Relaxed),
         }

@@ -18,6 +18,7 @@ use wasmtime::Result;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable, ResourceTableError};
 
 use crate::guest::Guest;
+use crate::limits::Held;
 use crate::network::NetworkError;
 use crate::sandbox::Sandbox;
 use address::Family;
@@ -96,8 +97,14 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Guest>) -> Result<()> {
     p3::add_to_linker(linker)
 }
 
-/// Counts one socket against the container's limit, for as long as it lives.
-struct Counted(Arc<Sandbox>);
+/// What the host holds for an open socket, as far as it counts against its container's memory.
+const SOCKET_BYTES: u64 = 16 << 10;
+
+/// Counts one socket against the container's limits, for as long as it lives.
+struct Counted {
+    sandbox: Arc<Sandbox>,
+    _memory: Held,
+}
 
 impl Counted {
     fn new(sandbox: &Arc<Sandbox>) -> std::result::Result<Self, ErrorCode> {
@@ -105,13 +112,19 @@ impl Counted {
             sandbox.n_sockets.fetch_sub(1, Ordering::Relaxed);
             return Err(ErrorCode::NewSocketLimit);
         }
-        Ok(Self(Arc::clone(sandbox)))
+        match Held::new(&sandbox.memory, SOCKET_BYTES) {
+            Ok(memory) => Ok(Self { sandbox: Arc::clone(sandbox), _memory: memory }),
+            Err(_) => {
+                sandbox.n_sockets.fetch_sub(1, Ordering::Relaxed);
+                Err(ErrorCode::NewSocketLimit)
+            }
+        }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.n_sockets.fetch_sub(1, Ordering::Relaxed);
+        self.sandbox.n_sockets.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -11,6 +11,9 @@ const LINES_MAX: usize = 64;
 /// How wasmtime introduces a backtrace.
 const BACKTRACE: &str = "error while executing at wasm backtrace";
 
+/// How wasmtime introduces a core dump.
+const COREDUMP: &str = "wasm coredump generated while executing";
+
 /// How a guest ended that did not return.
 pub(crate) fn exit_of(error: &wasmtime::Error) -> Exit {
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
@@ -28,7 +31,8 @@ fn message(error: &wasmtime::Error) -> String {
         // The name follows a prefix that says no more than that it is one.
         return trap.to_string().trim_start_matches("wasm trap: ").to_owned();
     }
-    let causes = error.chain().map(ToString::to_string).filter(|cause| !cause.starts_with(BACKTRACE));
+    let told_elsewhere = |cause: &String| cause.starts_with(BACKTRACE) || cause.starts_with(COREDUMP);
+    let causes = error.chain().map(ToString::to_string).filter(|cause| !told_elsewhere(cause));
     causes.collect::<Vec<_>>().join(": ").replace('\n', " ")
 }
 

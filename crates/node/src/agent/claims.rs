@@ -141,7 +141,7 @@ mod tests {
         let volume = dir.path().join("pvc-1");
         make(&volume, true).unwrap();
         assert!(dir.path().join("pvc-1.keep").exists());
-        assert_eq!(directories(dir.path()), [volume.clone()]);
+        assert_eq!(directories(dir.path()), [volume.as_path()]);
         mark(&volume, false).unwrap();
         assert!(!dir.path().join("pvc-1.keep").exists());
     }

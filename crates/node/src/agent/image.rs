@@ -89,7 +89,7 @@ fn reason(error: &LoadError) -> &'static str {
         LoadError::UnknownImport { .. } => "UnknownImport",
         LoadError::NoEntry { .. } => "NoEntryPoint",
         LoadError::Read(_) => "ErrImageRead",
-        LoadError::Internal { .. } => "CompileError",
+        LoadError::TooMuch { .. } | LoadError::Internal { .. } => "CompileError",
     }
 }
 

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coracle_net::PodNetwork;
-use coracle_runtime::{ContainerSpec, Pipe, Stdin};
+use coracle_runtime::{ContainerSpec, ModuleKind, Pipe, Stdin};
 use k8s_openapi::api::core::v1 as core;
 
 use super::image::{Loaded, Refusal};
+use super::message::{self, Place};
+use super::rate::Rate;
 use super::{Context, Handle, Running};
 use crate::attached::Attached;
 use crate::containers;
@@ -46,7 +48,7 @@ impl Start {
         let container = containers::named(spec, &self.name);
         let container = &container.ok_or_else(|| refused("the pod has no such container"))?;
         let environment = self.environment(spec, container).await?;
-        let mounts = self.mounts(spec, container, &environment).await?;
+        let (mounts, message) = self.mounts(spec, container, &environment).await?;
         let dir = self.handle.log_dir(&self.name);
         self.forget_old_logs(dir.clone()).await;
         let log = self.context.logs.open(dir, self.attempt);
@@ -72,7 +74,17 @@ impl Start {
             _ = container.wait() => {}
             () = tokio::time::sleep(LISTENING_MAX) => {}
         }
-        Ok(Running { attempt: self.attempt, container, log, attached, stdin, stdin_once, tty })
+        Ok(Running {
+            attempt: self.attempt,
+            container,
+            log,
+            attached,
+            stdin,
+            stdin_once,
+            tty,
+            rate: Arc::new(Rate::new()),
+            message,
+        })
     }
 
     async fn environment(&self, spec: &core::PodSpec, container: &core::Container) -> Result<Environment, Refusal> {
@@ -108,15 +120,21 @@ impl Start {
         spec: &core::PodSpec,
         container: &core::Container,
         environment: &Environment,
-    ) -> Result<Vec<coracle_runtime::Mount>, Refusal> {
-        if container.volume_mounts.as_ref().is_none_or(Vec::is_empty) {
-            return Ok(Vec::new());
-        }
+    ) -> Result<(Vec<coracle_runtime::Mount>, Option<Place>), Refusal> {
         let (spec, container) = (spec.clone(), container.clone());
         let (variables, directories) = (environment.variables.clone(), self.directories.clone());
-        let find = move || volumes::mounts(&spec, &container, &variables, &directories);
+        // A server's instances come and go with its requests, and none of them is the last.
+        let ends = self.loaded.module.kind() != ModuleKind::Http;
+        let own = self.directories.singles.join(&container.name).join("~termination");
+        let find = move || {
+            let mut found = volumes::mounts(&spec, &container, &variables, &directories)?;
+            let path = container.termination_message_path.as_deref().filter(|_| ends).unwrap_or_default();
+            let place = message::make(&mut found, path, &own);
+            let place = place.map_err(|source| volumes::Error::Write { path: own.display().to_string(), source })?;
+            Ok((found, place))
+        };
         let found = tokio::task::spawn_blocking(find).await.expect("finding mounts does not panic");
-        found.map_err(|error| (CONFIG_ERROR, chain(&error)))
+        found.map_err(|error: volumes::Error| (CONFIG_ERROR, chain(&error)))
     }
 
     /// Of the logs of former instances, the last one is kept.

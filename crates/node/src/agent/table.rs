@@ -9,6 +9,8 @@ use coracle_runtime::{Container, Pipe};
 use k8s_openapi::api::core::v1 as core;
 use parking_lot::{Mutex, RwLock};
 
+use super::message::Place;
+use super::rate::Rate;
 use crate::attached::Attached;
 use crate::lifecycle::State;
 use crate::logs::ContainerLog;
@@ -41,6 +43,9 @@ pub(crate) struct Running {
     /// The first client's end is the end of the input.
     pub(crate) stdin_once: bool,
     pub(crate) tty: bool,
+    pub(crate) rate: Arc<Rate>,
+    /// Where it may say why it ends.
+    pub(crate) message: Option<Place>,
 }
 
 impl Pods {
@@ -78,6 +83,11 @@ impl Pods {
 }
 
 impl Handle {
+    /// Where the core dump of one of the pod's containers is, if it left one.
+    pub(crate) fn coredump(&self, container: &str) -> PathBuf {
+        self.dir.join("cores").join(container).with_extension("wasm")
+    }
+
     /// Where the logs of one of the pod's containers are.
     pub(crate) fn log_dir(&self, container: &str) -> PathBuf {
         self.dir.join("logs").join(container)

@@ -26,7 +26,7 @@ use super::image::{Loaded, Refusal};
 use super::report::{Report, Written};
 use super::sandbox::{Failure, Tokens};
 use super::{Context, Handle, Running};
-use crate::lifecycle::{self, Event, Plan, Surroundings, Terminated, adopt, gates, step, wake};
+use crate::lifecycle::{self, Event, Notice, Plan, Surroundings, Terminated, adopt, gates, step, wake};
 use crate::recall::remembering;
 use crate::volumes::Directories;
 
@@ -39,9 +39,11 @@ enum Effect {
     Prepared(Result<Option<Instant>, Failure>),
     Loaded { container: usize, outcome: Result<Loaded, Refusal> },
     Started { container: usize, outcome: Result<Running, Refusal> },
-    Exited { container: usize, attempt: u32, terminated: Terminated },
+    Exited { container: usize, attempt: u32, terminated: Terminated, notice: Option<Notice> },
     Written(Written),
     Refreshed(Result<Option<Instant>, Failure>),
+    /// Why the pod must go, when it has taken too much of the disk.
+    Measured(Option<String>),
     Deleted(Result<(), kube::Error>),
     Nothing,
 }
@@ -61,6 +63,8 @@ pub(super) struct Worker {
     report: Report,
     conditions: Vec<core::PodCondition>,
     refresh_at: Option<Instant>,
+    /// Of a pod that may take only so much of the disk.
+    measure_at: Option<Instant>,
     grace_told_s: Option<i64>,
     removal: Removal,
 }
@@ -99,6 +103,7 @@ impl Worker {
             report,
             conditions,
             refresh_at: None,
+            measure_at: None,
             grace_told_s: None,
             removal: Removal::default(),
         }
@@ -195,6 +200,10 @@ impl Worker {
             self.refresh_at = None;
             self.refresh();
         }
+        if self.measure_at.is_some_and(|at| at <= Instant::now()) {
+            self.measure_at = None;
+            self.measure();
+        }
         self.removal.on_time();
         self.feed(Event::Tick);
     }
@@ -205,7 +214,7 @@ impl Worker {
             let wait = at.duration_since(self.context.config.clock.now());
             now + Duration::try_from(wait).unwrap_or_default()
         });
-        let all = [machine, self.report.due(), self.refresh_at, self.removal.due()];
+        let all = [machine, self.report.due(), self.refresh_at, self.measure_at, self.removal.due()];
         all.into_iter().flatten().min().unwrap_or(now + IDLE)
     }
 

@@ -14,6 +14,7 @@ fn guest(body: &str) -> Vec<u8> {
           (memory (export "memory") 4)
           (data (i32.const 1024) "hello\n")
           (data (i32.const 1100) "key")
+          (data (i32.const 1200) "termination-log")
           (func $print (param $at i32) (param $len i32)
             (i32.store (i32.const 0) (local.get $at))
             (i32.store (i32.const 4) (local.get $len))
@@ -66,4 +67,27 @@ pub(super) fn prints_file() -> Vec<u8> {
 /// A module that imports what nobody offers.
 pub(super) fn imports_the_unknown() -> Vec<u8> {
     wat::parse_str(r#"(module (import "env" "mystery" (func)) (func (export "_start")))"#).expect("it is well-formed")
+}
+
+/// Writes "hello" to `termination-log` in its second mount, and exits.
+pub(super) fn leaves_a_message(code: u32) -> Vec<u8> {
+    writes(4, (1200, 15), (1024, 5), &format!("(call $exit (i32.const {code}))"))
+}
+
+/// Writes 192 KiB to the file `key` of its first mount, and computes for ever.
+pub(super) fn fills_a_volume() -> Vec<u8> {
+    writes(3, (1100, 3), (65536, 196_608), "(loop $again (br $again))")
+}
+
+/// Writes some of its memory to a file that it creates below the mount `fd`. Names and contents are a place and a length.
+fn writes(fd: u32, name: (u32, u32), content: (u32, u32), then: &str) -> Vec<u8> {
+    let ((name, name_len), (content, len)) = (name, content);
+    guest(&format!(
+        "(if (call $open (i32.const {fd}) (i32.const 1) (i32.const {name}) (i32.const {name_len}) (i32.const 1) (i64.const 64)
+              (i64.const 0) (i32.const 0) (i32.const 32)) (then unreachable))
+         (i32.store (i32.const 40) (i32.const {content}))
+         (i32.store (i32.const 44) (i32.const {len}))
+         (if (call $write (i32.load (i32.const 32)) (i32.const 40) (i32.const 1) (i32.const 48)) (then unreachable))
+         {then}"
+    ))
 }

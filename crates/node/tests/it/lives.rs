@@ -103,9 +103,69 @@ async fn a_trap_and_a_lack_of_memory_are_told_in_words() {
     assert_eq!((&ended["exitCode"], &ended["reason"]), (&json!(134), &json!("Error")));
     assert!(ended["message"].as_str().unwrap().contains("unreachable"), "{ended}");
     assert!(node.log("trap", "").await.1.contains("unreachable"));
+    world.events("trap", "Trapped").await;
+    let (code, dump) = node.get("/coredump/default/trap/a").await;
+    assert!(code == 200 && dump.starts_with("\0asm"), "{code}");
+    assert_eq!(node.get("/coredump/default/hog/none").await.0, 404);
     let hog = world.until("hog", "the kill", failed).await;
     let ended = &state(&hog)["terminated"];
     assert_eq!((&ended["exitCode"], &ended["reason"]), (&json!(137), &json!("OOMKilled")));
+    world.events("hog", "OOMKilled").await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_guest_may_say_why_it_ends() {
+    let world = World::new().await;
+    world.image("words:v1", guests::leaves_a_message(3)).await;
+    world.image("job:v1", guests::exits_with(3)).await;
+    let node = world.node("n1").await;
+    let spec = json!({"restartPolicy": "Never"});
+    world.pod("n1", "words", "words:v1", spec.clone()).await;
+    let words = world.until("words", "the end", |status| status["phase"] == "Failed").await;
+    assert_eq!(state(&words)["terminated"]["message"], "hello");
+    let fallback = json!({"terminationMessagePolicy": "FallbackToLogsOnError"});
+    world.pod("n1", "job", "job:v1", json!({"restartPolicy": "Never", "containers": [fallback]})).await;
+    let job = world.until("job", "the end", |status| status["phase"] == "Failed").await;
+    assert_eq!(state(&job)["terminated"]["message"], "hello\n");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_pod_that_fills_its_volume_is_evicted() {
+    let world = World::new().await;
+    world.image("fills:v1", guests::fills_a_volume()).await;
+    let node = world.node("n1").await;
+    let volume = json!({"name": "v", "emptyDir": {"sizeLimit": "64Ki"}});
+    let mounts = json!([{"name": "v", "mountPath": "/data"}]);
+    let spec = json!({"volumes": [volume], "containers": [{"volumeMounts": mounts}]});
+    world.pod("n1", "fills", "fills:v1", spec).await;
+    let status = world.until("fills", "the eviction", |status| status["phase"] == "Failed").await;
+    assert_eq!(status["reason"], "Evicted");
+    assert_eq!(status["message"], "Usage of EmptyDir volume \"v\" exceeds the limit \"64Ki\". ");
+    world.events("fills", "Evicted").await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn what_pods_use_is_told_in_every_form() {
+    let world = World::new().await;
+    world.image("spin:v1", guests::spins()).await;
+    let node = world.node("n1").await;
+    world.pod("n1", "spin", "spin:v1", json!({})).await;
+    world.until("spin", "the start", is_running).await;
+    let (_, pods) = node.get("/metrics/pods").await;
+    let pods: Value = serde_json::from_str(&pods).unwrap();
+    let item = &pods["items"][0];
+    assert_eq!((&item["metadata"]["name"], &item["containers"][0]["name"]), (&json!("spin"), &json!("a")));
+    assert_eq!(item["containers"][0]["usage"]["memory"], "256Ki");
+    let (_, nodes) = node.get("/metrics/nodes").await;
+    let nodes: Value = serde_json::from_str(&nodes).unwrap();
+    assert_eq!(nodes["items"][0]["metadata"]["name"], "n1");
+    let (_, summary) = node.get("/stats/summary").await;
+    let summary: Value = serde_json::from_str(&summary).unwrap();
+    assert_eq!(summary["pods"][0]["podRef"]["name"], "spin");
+    assert!(node.get("/metrics/resource").await.1.contains("pod_memory_working_set_bytes"));
     node.stop().await;
 }
 

@@ -72,7 +72,7 @@ impl TcpSocket {
     }
 
     fn sandbox(&self) -> &Arc<Sandbox> {
-        &self.counted.0
+        &self.counted.sandbox
     }
 
     /// What keeps the socket counted, for as long as something of it lives.
@@ -272,7 +272,7 @@ pub(super) struct Incoming {
 
 impl Incoming {
     pub(super) fn sandbox(&self) -> &Arc<Sandbox> {
-        &self.counted.0
+        &self.counted.sandbox
     }
 
     /// The socket of a connection that has come in.

@@ -56,7 +56,7 @@ impl UdpSocket {
             State::Unbound => {}
         }
         let local = self.family.local(local)?;
-        self.state = State::BindStarted(self.counted.0.spec.network.bind_udp(local)?);
+        self.state = State::BindStarted(self.counted.sandbox.spec.network.bind_udp(local)?);
         Ok(())
     }
 
@@ -114,7 +114,7 @@ impl UdpSocket {
     pub(super) fn local_address(&self) -> Result<SocketAddr, ErrorCode> {
         match &self.state {
             State::BindStarted(datagrams) | State::Bound(datagrams) => {
-                let own = self.counted.0.spec.network.addresses();
+                let own = self.counted.sandbox.spec.network.addresses();
                 Ok(address::towards(datagrams.local_addr(), self.remote, &own))
             }
             State::Unbound => Err(ErrorCode::InvalidState),

@@ -46,6 +46,35 @@ async fn a_trap_names_itself_and_the_functions_that_led_to_it() {
 }
 
 #[tokio::test]
+async fn a_trap_leaves_a_core_dump_that_tools_can_read() {
+    let crasher = run("crasher", &["trap"], |_| {}).await;
+    assert!(matches!(crasher.exit().await, Exit::Trap { .. }));
+    assert!(crasher.container.usage().memory_last_bytes > 0);
+    let dump = crasher.container.take_coredump().unwrap();
+    let (mut n_frames, mut n_data) = (0, 0);
+    for payload in wasmparser::Parser::new(0).parse_all(&dump) {
+        match payload.unwrap() {
+            wasmparser::Payload::DataSection(data) => n_data = data.count(),
+            wasmparser::Payload::CustomSection(section) => {
+                if let wasmparser::KnownCustom::CoreDumpStack(stack) = section.as_known() {
+                    n_frames = stack.frames.len();
+                }
+            }
+            _ => {}
+        }
+    }
+    assert!(n_frames > 1 && n_data > 0, "{n_frames} frames, {n_data} pieces of memory");
+    assert_eq!(crasher.container.take_coredump(), None);
+}
+
+#[tokio::test]
+async fn a_guest_that_ends_by_itself_leaves_no_core_dump() {
+    let job = run("job", &["10"], |spec| spec.env = vec![("FAIL_WITH".into(), "3".into())]).await;
+    assert_eq!(job.exit().await, Exit::Code(3));
+    assert_eq!(job.container.take_coredump(), None);
+}
+
+#[tokio::test]
 async fn a_panic_leaves_its_words_in_the_output() {
     let crasher = run("crasher", &["panic"], |_| {}).await;
     assert!(matches!(crasher.exit().await, Exit::Trap { .. }));

@@ -98,6 +98,9 @@ impl Network for Host {
         if let Ok(ip) = name.parse() {
             return Ok(vec![ip]);
         }
+        if name == "nobody.answers" {
+            return std::future::pending().await;
+        }
         // Not at once, as no real resolver is.
         tokio::task::yield_now().await;
         let ip = self.fabric.names.lock().unwrap().get(name).copied();

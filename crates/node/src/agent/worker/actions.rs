@@ -7,8 +7,9 @@ use coracle_runtime::network::Network;
 use tokio::time::Instant;
 
 use super::{Effect, Worker};
+use crate::agent::ended::Watched;
 use crate::agent::sandbox::{self, Failure};
-use crate::agent::{Running, addresses, command, ended, image, prober, start::Start};
+use crate::agent::{Running, addresses, command, disk, image, prober, start::Start};
 use crate::containers;
 use crate::lifecycle::{
     Action, Event, Hook, HookKind, Notice, Outcome, Plan, ProbeKind, ProbePlan, ProbeTarget, Severity,
@@ -55,6 +56,7 @@ impl Worker {
             Effect::Event(event) => self.feed(event),
             Effect::Prepared(Ok(renewal)) => {
                 self.plan_refresh(renewal);
+                self.plan_measure();
                 let addresses = self.addresses();
                 self.feed(Event::Prepared { addresses });
             }
@@ -71,8 +73,11 @@ impl Worker {
             Effect::Started { container, outcome: Err((reason, message)) } => {
                 self.feed(Event::StartFailed { container, reason, message });
             }
-            Effect::Exited { container, attempt, terminated } => {
+            Effect::Exited { container, attempt, terminated, notice } => {
                 self.handle.running.lock().remove(&container);
+                if let Some(notice) = notice {
+                    self.context.tell(&self.pod, &self.plan(), notice);
+                }
                 self.feed(Event::Exited { container, attempt, terminated });
             }
             Effect::Written(written) => self.report.written(written),
@@ -81,6 +86,13 @@ impl Worker {
                 self.refresh_at = Some(Instant::now() + REFRESH_RETRY);
                 let notice = Notice::new(Severity::Warning, reason, message, None);
                 self.context.tell(&self.pod, &self.plan(), notice);
+            }
+            Effect::Measured(None) => self.plan_measure(),
+            Effect::Measured(Some(message)) => {
+                let is_over = self.handle.state.lock().ending.is_some();
+                if !is_over {
+                    self.feed(Event::Rejected { reason: "Evicted", message });
+                }
             }
             Effect::Deleted(answer) => self.removal.answered(answer, &self.handle.key),
             Effect::Nothing => {}
@@ -133,6 +145,24 @@ impl Worker {
         self.refresh_at = [renewal, looked_at].into_iter().flatten().min();
     }
 
+    fn plan_measure(&mut self) {
+        let is_bounded = self.pod.spec.as_ref().is_some_and(|spec| disk::Bounds::of(spec).is_some());
+        self.measure_at = (is_bounded && self.network.is_some()).then(|| Instant::now() + disk::INTERVAL);
+    }
+
+    /// Looks at how much of the disk the pod has taken.
+    pub(super) fn measure(&mut self) {
+        let (pod, directories, logs) = (self.pod.clone(), self.directories.clone(), self.handle.dir.join("logs"));
+        self.begin(async move {
+            let measure = move || {
+                let spec = pod.spec.as_ref()?;
+                disk::Bounds::of(spec)?.exceeded(&disk::measure(spec, &directories, &logs))
+            };
+            let measured = tokio::task::spawn_blocking(measure).await;
+            Effect::Measured(measured.expect("measuring directories does not panic"))
+        });
+    }
+
     fn start(&mut self, container: usize, attempt: u32) {
         let (Some(network), Some(loaded)) = (self.network.clone(), self.loaded.get(&container).cloned()) else {
             let message = "the pod has no network any more".to_owned();
@@ -157,12 +187,19 @@ impl Worker {
         self.handle.running.lock().insert(container, running.clone());
         let id = format!("coracle://{}", hex::encode(rand::random::<[u8; 32]>()));
         self.feed(Event::Started { container, id: id.clone() });
-        let message_from_logs = self.plan().containers[container].message_from_logs;
-        let clock = self.context.config.clock.clone();
-        let started_at = clock.now();
+        let (plan, attempt, clock) = (self.plan(), running.attempt, self.context.config.clock.clone());
+        let planned = &plan.containers[container];
+        let watched = Watched {
+            running,
+            container,
+            id,
+            started_at: clock.now(),
+            message_from_logs: planned.message_from_logs,
+            coredump: self.handle.coredump(&planned.name),
+        };
         self.begin(async move {
-            let terminated = ended::ended(&running, id, started_at, message_from_logs, || clock.now()).await;
-            Effect::Exited { container, attempt: running.attempt, terminated }
+            let (terminated, notice) = watched.ended(|| clock.now()).await;
+            Effect::Exited { container, attempt, terminated, notice }
         });
     }
 
@@ -222,6 +259,7 @@ impl Worker {
         self.loaded.clear();
         self.network = None;
         self.refresh_at = None;
+        self.measure_at = None;
         self.context.ipam.lock().release(&addresses);
         let (dir, directories) = (self.handle.dir.clone(), self.directories.clone());
         self.begin(async move {
