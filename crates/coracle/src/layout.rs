@@ -1,6 +1,7 @@
 //! How a cluster is laid out: what every node must know before it has pods. The control plane publishes it.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use anyhow::{Context, Result};
 use ipnet::IpNet;
@@ -22,6 +23,14 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
+    /// Where pods find the cluster's names: by custom, the tenth address of services.
+    pub(crate) fn name_server(&self) -> Option<IpAddr> {
+        self.service_cidr.hosts().nth(match self.service_cidr {
+            IpNet::V4(_) => 9,
+            IpNet::V6(_) => 10,
+        })
+    }
+
     /// Makes it known to nodes that join.
     pub(crate) async fn publish(&self, client: Client) -> Result<()> {
         let api: Api<ConfigMap> = Api::namespaced(client, NAMESPACE);
@@ -60,6 +69,17 @@ impl Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_at_the_tenth_address_of_services() {
+        let at = |service_cidr: &str| {
+            let service_cidr = service_cidr.parse().unwrap();
+            let pod_cidr = "10.244.0.0/16".parse().unwrap();
+            Layout { pod_cidr, service_cidr, cluster_domain: String::new() }.name_server().unwrap().to_string()
+        };
+        assert_eq!(at("10.96.0.0/16"), "10.96.0.10");
+        assert_eq!(at("fd00::/112"), "fd00::a");
+    }
 
     #[test]
     fn what_is_missing_is_named() {

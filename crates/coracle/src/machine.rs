@@ -1,6 +1,6 @@
 //! What the nodes of one process share: a wasm engine, images, the caches of services and names; and how one is started.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,6 +25,8 @@ use crate::settings::NameServer;
 
 /// Instances that live for a moment beside those that stay: requests in flight.
 const INSTANCES_SPARE: u32 = 512;
+
+const DNS_PORT: u16 = 53;
 
 /// A process that runs nodes.
 pub(crate) struct Machine {
@@ -62,7 +64,10 @@ impl Machine {
             ),
             None => (services, slices, neighbours),
         };
-        let names = ClusterNames::new(services.clone(), slices.clone(), &layout.cluster_domain);
+        let asked = layout.name_server().map(|ip| SocketAddr::new(ip, DNS_PORT));
+        let conf = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        let upstream = asked.map(|asked| coracle_dns::upstream_of(&conf, asked)).unwrap_or_default();
+        let names = ClusterNames::asking(services.clone(), slices.clone(), &layout.cluster_domain, upstream);
         let (runtime, images) = open_engine(data_dir, n_pods + INSTANCES_SPARE).await?;
         Ok(Self {
             node_port_address,
@@ -81,11 +86,13 @@ impl Machine {
     /// Registers a node, starts it in `scope`, and returns what answers for it.
     pub(crate) async fn start_node(
         &mut self,
-        config: coracle_node::Config,
+        mut config: coracle_node::Config,
         client: Client,
         bound: Bound,
         scope: &mut Scope<anyhow::Error>,
     ) -> Result<Router> {
+        config.cluster_domain.clone_from(&self.layout.cluster_domain);
+        config.name_servers = self.layout.name_server().into_iter().collect();
         let networks = coracle_node::join(&config, &client, scope.token().clone()).await?;
         let fabric = self.fabric(networks.clone());
         let Bound { mesh, driver, node_streams } = bound;
@@ -147,6 +154,7 @@ impl Machine {
             pod_cidrs,
             cluster_cidrs: vec![self.layout.pod_cidr, self.layout.service_cidr],
             egress: Egress::default(),
+            name_server: self.layout.name_server().map(|ip| SocketAddr::new(ip, DNS_PORT)),
         });
         fabric.set_names(self.names.names());
         fabric
@@ -158,7 +166,7 @@ impl Machine {
         config.node.addresses = node.addresses.iter().copied().filter(|ip| !ip.is_loopback()).collect();
         config.node_port_address = self.node_port_address;
         config.node_ports = self.node_ports.clone();
-        Proxy::new(self.services.clone(), self.slices.clone(), fabric.clone(), config)
+        Proxy::new(self.services.clone(), self.slices.clone(), fabric.clone(), config).locating(self.neighbours.nodes())
     }
 }
 

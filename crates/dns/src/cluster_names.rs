@@ -2,37 +2,56 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use async_trait::async_trait;
 use coracle_client::{Change, Informer, Key};
 use coracle_net::{Answer, Names, PodIdentity};
 use coracle_stdx::{CancellationToken, Gate, Scope};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
+use crate::message::{self, Transport};
 use crate::record::Record;
-use crate::server::Server;
+use crate::server::{self, Server};
 use crate::zone::{Zone, service_of};
 
 /// The zone as the fabric reads it.
 #[derive(Debug)]
-pub(crate) struct Current(ArcSwap<Zone>);
+pub(crate) struct Current {
+    zone: ArcSwap<Zone>,
+    /// Who is asked for what is not the cluster's, when a guest asks by itself.
+    upstream: Vec<SocketAddr>,
+}
 
 impl Current {
     pub(crate) fn new(zone: Zone) -> Self {
-        Self(ArcSwap::from_pointee(zone))
+        Self { zone: ArcSwap::from_pointee(zone), upstream: Vec::new() }
     }
 
     pub(crate) fn load(&self) -> arc_swap::Guard<Arc<Zone>> {
-        self.0.load()
+        self.zone.load()
     }
 }
 
+#[async_trait]
 impl Names for Current {
     fn resolve(&self, from: &PodIdentity, name: &str) -> Answer {
-        self.0.load().resolve(&from.namespace, name)
+        self.zone.load().resolve(&from.namespace, name)
+    }
+
+    async fn answer(&self, query: &[u8]) -> Option<Vec<u8>> {
+        server::answer(&self.zone.load_full(), &self.upstream, query, Transport::Udp).await
+    }
+
+    fn query(&self, name: &str, v4: bool) -> Option<Vec<u8>> {
+        message::query(name, v4)
+    }
+
+    fn addresses_in(&self, answer: &[u8]) -> Vec<IpAddr> {
+        message::addresses_in(answer)
     }
 }
 
@@ -47,7 +66,17 @@ pub struct ClusterNames {
 impl ClusterNames {
     /// Names below `domain`, from informers of all namespaces, which may be shared.
     pub fn new(services: Informer<Service>, slices: Informer<EndpointSlice>, domain: &str) -> Self {
-        let current = Arc::new(Current::new(Zone::empty(domain)));
+        Self::asking(services, slices, domain, Vec::new())
+    }
+
+    /// The same; guests that ask by themselves for what is not the cluster's are answered by `upstream`.
+    pub fn asking(
+        services: Informer<Service>,
+        slices: Informer<EndpointSlice>,
+        domain: &str,
+        upstream: Vec<SocketAddr>,
+    ) -> Self {
+        let current = Arc::new(Current { upstream, ..Current::new(Zone::empty(domain)) });
         Self { services, slices, current, ready: Gate::new() }
     }
 
@@ -86,7 +115,7 @@ impl ClusterNames {
         known.hear_of_services(services.take());
         known.hear_of_slices(slices.take());
         loop {
-            self.current.0.store(Arc::new(known.next_zone(&self.current.0.load())));
+            self.current.zone.store(Arc::new(known.next_zone(&self.current.zone.load())));
             self.ready.open();
             tokio::select! {
                 changes = services.next() => known.hear_of_services(changes),

@@ -60,6 +60,27 @@ pub(crate) fn answer(zone: &Zone, query: &[u8], transport: Transport) -> Outcome
     }
 }
 
+/// A question for the addresses of one family.
+pub(crate) fn query(name: &str, v4: bool) -> Option<Vec<u8>> {
+    let kind = if v4 { RecordType::A } else { RecordType::AAAA };
+    let name = Name::from_ascii(format!("{}.", name.trim_end_matches('.'))).ok()?;
+    let mut message = Message::new();
+    message.set_id(rand::random()).set_message_type(MessageType::Query).set_op_code(OpCode::Query);
+    message.set_recursion_desired(true).add_query(Query::query(name, kind));
+    message.to_vec().ok()
+}
+
+/// The addresses that an answer has, whatever names led there.
+pub(crate) fn addresses_in(answer: &[u8]) -> Vec<IpAddr> {
+    let Ok(message) = Message::from_vec(answer) else { return Vec::new() };
+    let address = |record: &Record| match record.data() {
+        RData::A(A(ip)) => Some(IpAddr::V4(*ip)),
+        RData::AAAA(AAAA(ip)) => Some(IpAddr::V6(*ip)),
+        _ => None,
+    };
+    message.answers().iter().filter_map(address).collect()
+}
+
 fn reply_to(asked: &Message) -> Message {
     let mut reply = Message::new();
     reply.set_id(asked.id()).set_message_type(MessageType::Response).set_op_code(asked.op_code());

@@ -13,7 +13,8 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::cluster_names::Current;
-use crate::message::{Outcome, Transport, answer};
+use crate::message::{self, Outcome, Transport};
+use crate::zone::Zone;
 
 /// Queries by datagram that are answered at one time. The others wait in the kernel, or are lost.
 const QUERIES_MAX: usize = 1024;
@@ -130,19 +131,28 @@ impl Asked {
     }
 
     async fn answer(&self, query: Vec<u8>, transport: Transport) -> Option<Vec<u8>> {
-        let outcome = answer(&self.zone.load(), &query, transport);
-        match outcome {
-            Outcome::Answer(reply) => Some(reply),
-            Outcome::Nothing => None,
-            Outcome::Forward { otherwise } => {
-                for server in &self.upstream {
-                    match timeout(UPSTREAM, ask(*server, &query, transport)).await {
-                        Ok(Ok(reply)) => return Some(reply),
-                        outcome => debug!(%server, ?outcome, "upstream did not answer"),
-                    }
+        answer(&self.zone.load(), &self.upstream, &query, transport).await
+    }
+}
+
+/// What the zone says, or else the first of `upstream` that answers.
+pub(crate) async fn answer(
+    zone: &Zone,
+    upstream: &[SocketAddr],
+    query: &[u8],
+    transport: Transport,
+) -> Option<Vec<u8>> {
+    match message::answer(zone, query, transport) {
+        Outcome::Answer(reply) => Some(reply),
+        Outcome::Nothing => None,
+        Outcome::Forward { otherwise } => {
+            for server in upstream {
+                match timeout(UPSTREAM, ask(*server, query, transport)).await {
+                    Ok(Ok(reply)) => return Some(reply),
+                    outcome => debug!(%server, ?outcome, "upstream did not answer"),
                 }
-                Some(otherwise)
             }
+            Some(otherwise)
         }
     }
 }
@@ -201,8 +211,6 @@ pub fn upstream_of(resolv_conf: &str, but: SocketAddr) -> Vec<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
-    use crate::zone::Zone;
-
     use super::*;
 
     #[test]

@@ -1,13 +1,13 @@
 //! One node's part of the pod network: who is attached, and where a connection goes.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use coracle_runtime::network::{NetworkError, Stream};
+use coracle_runtime::network::{Datagrams, NetworkError, Stream};
 use ipnet::IpNet;
 use parking_lot::RwLock;
 use tokio::sync::mpsc::OwnedPermit;
@@ -16,12 +16,13 @@ use tokio::sync::oneshot;
 use crate::egress::Egress;
 use crate::host::{self, Carried};
 use crate::listener::Offer;
-use crate::names::{Names, NoNames};
+use crate::names::{Names, NoNames, Resolver};
 use crate::pipe::pipe;
 use crate::pod::{Pod, PodIdentity, PodNetwork, Ticket};
 use crate::ports::EPHEMERAL;
 use crate::route::{Header, InProcess, Link, RouteTable};
 use crate::services::{Endpoint, NoServices, Protocol, Route, ServiceRoutes, Via};
+use crate::udp::{Datagram, PodDatagrams};
 use crate::{Error, pipe::End};
 
 /// How many endpoints of a service a connection tries.
@@ -36,6 +37,8 @@ pub struct FabricConfig {
     /// All addresses of pods and services, of every node. They never lead to the host's network.
     pub cluster_cidrs: Vec<IpNet>,
     pub egress: Egress,
+    /// Where pods that ask for names themselves find the cluster's, by UDP, unless a service is there.
+    pub name_server: Option<SocketAddr>,
 }
 
 /// One node's part of the pod network. Several may live in one process.
@@ -46,6 +49,8 @@ pub struct Fabric {
     services: ArcSwap<Arc<dyn ServiceRoutes>>,
     names: ArcSwap<Arc<dyn Names>>,
     next_port: AtomicU16,
+    /// The node's own place on the pod network, where it has UDP sockets.
+    own: Option<Arc<Pod>>,
 }
 
 impl std::fmt::Debug for Fabric {
@@ -89,9 +94,14 @@ impl Origin<'_> {
 impl Fabric {
     /// A fabric without pods, routes, services or names.
     pub fn new(config: FabricConfig) -> Arc<Self> {
+        let addresses: Vec<IpAddr> = config.pod_cidrs.iter().filter_map(|net| net.hosts().next()).collect();
+        let identity = PodIdentity { namespace: String::new(), name: String::new(), uid: String::new() };
+        let own = (!addresses.is_empty()).then(|| Arc::new(Pod::new(identity, addresses, Resolver::default())));
+        let pods = own.iter().flat_map(|own| own.addresses.iter().map(|ip| (*ip, own.clone()))).collect();
         Arc::new(Self {
             config,
-            pods: RwLock::default(),
+            pods: RwLock::new(pods),
+            own,
             routes: ArcSwap::default(),
             services: ArcSwap::from_pointee(Arc::new(NoServices)),
             names: ArcSwap::from_pointee(Arc::new(NoNames)),
@@ -101,6 +111,16 @@ impl Fabric {
 
     /// Gives a pod its place on the network, until what is returned is dropped.
     pub fn attach(self: &Arc<Self>, pod: PodIdentity, addresses: &[IpAddr]) -> Result<Arc<PodNetwork>, Error> {
+        self.attach_with(pod, addresses, Resolver::default())
+    }
+
+    /// As [`Fabric::attach`], for a pod that looks names up in its own way.
+    pub fn attach_with(
+        self: &Arc<Self>,
+        pod: PodIdentity,
+        addresses: &[IpAddr],
+        resolver: Resolver,
+    ) -> Result<Arc<PodNetwork>, Error> {
         if addresses.is_empty() {
             return Err(Error::NoAddress);
         }
@@ -108,7 +128,7 @@ impl Fabric {
         if let Some(taken) = addresses.iter().find(|ip| pods.contains_key(ip)) {
             return Err(Error::AddressTaken(*taken));
         }
-        let pod = Arc::new(Pod::new(pod, addresses.to_vec()));
+        let pod = Arc::new(Pod::new(pod, addresses.to_vec(), resolver));
         pods.extend(addresses.iter().map(|ip| (*ip, pod.clone())));
         Ok(Arc::new(PodNetwork::new(pod, self.clone())))
     }
@@ -136,6 +156,16 @@ impl Fabric {
     /// The node itself connects to a pod or a service: for probes, port-forwarding, and the API server's proxy.
     pub async fn connect(&self, to: SocketAddr) -> Result<Stream, NetworkError> {
         self.reach(Origin::Node, canonical(to)).await
+    }
+
+    /// A UDP socket of the node itself, by which it passes on what `client` sends from outside. The pods that receive it
+    /// see the client, and answer it; instead of one on this very machine, whose address is their own loopback's, they
+    /// see the node.
+    pub fn datagrams_of(self: &Arc<Self>, client: SocketAddr) -> Result<Arc<dyn Datagrams>, NetworkError> {
+        let own = self.own.as_ref().ok_or(NetworkError::NotSupported)?;
+        let any: IpAddr = if client.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let shown = Some(client).filter(|client| !client.ip().is_loopback());
+        Ok(Arc::new(PodDatagrams::bind(self, own, SocketAddr::new(any, 0), shown)?))
     }
 
     /// Gives an accepted connection to a pod: to a pod of this node as it is, without copying; over a link otherwise.
@@ -184,7 +214,7 @@ impl Fabric {
         if let Ok(pod) = self.admit(peer, header)
             && let Some(queue) = pod.udp_queue(header.destination)
         {
-            queue.push(payload, header.source);
+            queue.push(Datagram { payload, from: header.source, client: header.client });
         }
     }
 
@@ -331,6 +361,10 @@ impl Fabric {
 
     pub(crate) fn names(&self) -> Arc<Arc<dyn Names>> {
         self.names.load_full()
+    }
+
+    pub(crate) fn name_server(&self) -> Option<SocketAddr> {
+        self.config.name_server
     }
 
     pub(crate) fn services(&self) -> Arc<Arc<dyn ServiceRoutes>> {

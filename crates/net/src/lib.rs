@@ -35,7 +35,7 @@ mod tests;
 pub use egress::Egress;
 pub use fabric::{Fabric, FabricConfig};
 pub use host::HostStream;
-pub use names::{Answer, Names};
+pub use names::{Answer, Asks, Names, Resolver, Search};
 pub use pipe::{End, pipe};
 pub use pod::{PodIdentity, PodNetwork};
 pub use route::{Header, Link, RouteTable};

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use coracle_runtime::network::{Datagrams, Listener, Network, NetworkError, Stream};
@@ -12,13 +13,16 @@ use tokio::sync::mpsc::OwnedPermit;
 
 use crate::fabric::Fabric;
 use crate::listener::{Backlog, Offer, PodListener};
-use crate::names;
+use crate::names::{self, Asks, Resolver};
 use crate::pipe::Pipe;
 use crate::ports::Bindings;
 use crate::udp::{PodDatagrams, Queue};
 
 /// Sockets that one pod may have open: listeners, connections and UDP sockets together.
 pub(crate) const SOCKETS_MAX: usize = 16 * 1024;
+
+/// How long a name server that a pod chose may take.
+const SERVER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Who a pod is, for names and logs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -32,6 +36,7 @@ pub struct PodIdentity {
 pub(crate) struct Pod {
     pub(crate) identity: PodIdentity,
     pub(crate) addresses: Vec<IpAddr>,
+    resolver: Resolver,
     tcp: Mutex<Bindings<Backlog>>,
     udp: Mutex<Bindings<Arc<Queue>>>,
     connections: Mutex<HashMap<u64, Weak<Pipe>>>,
@@ -40,10 +45,11 @@ pub(crate) struct Pod {
 }
 
 impl Pod {
-    pub(crate) fn new(identity: PodIdentity, addresses: Vec<IpAddr>) -> Self {
+    pub(crate) fn new(identity: PodIdentity, addresses: Vec<IpAddr>, resolver: Resolver) -> Self {
         Self {
             identity,
             addresses,
+            resolver,
             tcp: Mutex::default(),
             udp: Mutex::default(),
             connections: Mutex::default(),
@@ -211,7 +217,7 @@ impl Network for PodNetwork {
     }
 
     fn bind_udp(&self, local: SocketAddr) -> Result<Arc<dyn Datagrams>, NetworkError> {
-        Ok(Arc::new(PodDatagrams::bind(&self.fabric, &self.pod, local)?))
+        Ok(Arc::new(PodDatagrams::bind(&self.fabric, &self.pod, local, None)?))
     }
 
     async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, NetworkError> {
@@ -222,10 +228,59 @@ impl Network for PodNetwork {
         if name == "localhost" || name == "localhost." {
             return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
         }
+        let known = self.pod.resolver.known(&name);
+        if !known.is_empty() {
+            return Ok(known);
+        }
         if name == self.pod.identity.name {
             return Ok(self.pod.addresses.clone());
         }
-        let known = self.fabric.names();
-        names::resolve(&**known, self.fabric.egress(), &self.pod.identity, &name).await
+        let mut found = Err(NetworkError::NameUnresolvable);
+        for candidate in self.pod.resolver.candidates(&name) {
+            found = self.ask(&candidate).await;
+            if found != Err(NetworkError::NameUnresolvable) {
+                break;
+            }
+        }
+        found
+    }
+}
+
+impl PodNetwork {
+    async fn ask(&self, name: &str) -> Result<Vec<IpAddr>, NetworkError> {
+        let (names, egress) = (self.fabric.names(), self.fabric.egress());
+        match &self.pod.resolver.asks {
+            Asks::Cluster => names::resolve(&**names, egress, &self.pod.identity, name).await,
+            Asks::Host => names::ask_host(egress, name).await,
+            Asks::Servers(servers) => {
+                for server in servers {
+                    if let Ok(answer) = tokio::time::timeout(SERVER_PATIENCE, self.ask_server(*server, name)).await {
+                        return answer;
+                    }
+                }
+                Err(NetworkError::TemporaryResolverFailure)
+            }
+        }
+    }
+
+    /// Asks one server for the addresses of both families.
+    async fn ask_server(&self, server: SocketAddr, name: &str) -> Result<Vec<IpAddr>, NetworkError> {
+        let names = self.fabric.names();
+        let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let mut found = Vec::new();
+        for v4 in [true, false] {
+            let query = names.query(name, v4).ok_or(NetworkError::InvalidArgument)?;
+            let socket = self.bind_udp(SocketAddr::new(any, 0))?;
+            socket.send_to(query.clone().into(), server).await?;
+            loop {
+                let (answer, from) = socket.recv_from().await?;
+                // Another id is the answer to somebody else's question.
+                if from == server && answer.get(..2) == query.get(..2) {
+                    found.extend(names.addresses_in(&answer));
+                    break;
+                }
+            }
+        }
+        if found.is_empty() { Err(NetworkError::NameUnresolvable) } else { Ok(found) }
     }
 }

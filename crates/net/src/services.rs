@@ -66,6 +66,16 @@ pub enum Route {
 pub trait ServiceRoutes: Send + Sync {
     /// The endpoint for a connection `from` a pod (or the node itself) `to` an address, without those in `refused`.
     fn route(&self, from: Option<IpAddr>, to: SocketAddr, protocol: Protocol, refused: &[SocketAddr]) -> Route;
+
+    /// Moves when the table changes.
+    fn version(&self) -> u64 {
+        0
+    }
+
+    /// Whether `endpoint` is still one of those behind `to`.
+    fn still_leads(&self, _to: SocketAddr, _protocol: Protocol, _endpoint: SocketAddr) -> bool {
+        true
+    }
 }
 
 /// A table without services.

@@ -26,12 +26,13 @@ fn at(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-/// The fabric of the `n`th node, with 10.244.n.0/24 of 10.0.0.0/8.
+/// The fabric of the `n`th node, with 10.244.n.0/24 of 10.0.0.0/8, and fd00:n::/64.
 fn node(n: u8) -> Arc<Fabric> {
     Fabric::new(FabricConfig {
-        pod_cidrs: vec![format!("10.244.{n}.0/24").parse().unwrap()],
+        pod_cidrs: vec![format!("10.244.{n}.0/24").parse().unwrap(), format!("fd00:{n}::/64").parse().unwrap()],
         cluster_cidrs: vec!["10.0.0.0/8".parse().unwrap()],
-        egress: Egress::default(),
+        name_server: Some(at("10.96.0.10:53")),
+        ..FabricConfig::default()
     })
 }
 

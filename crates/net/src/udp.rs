@@ -17,7 +17,7 @@ use crate::fabric::Fabric;
 use crate::host;
 use crate::pod::{Pod, Ticket};
 use crate::route::Header;
-use crate::services::{Endpoint, Outstanding, Protocol, Route, Via};
+use crate::services::{Endpoint, Outstanding, Protocol, Route, ServiceRoutes, Via};
 
 /// The largest payload that UDP carries over IPv4.
 const PAYLOAD_MAX: usize = 65507;
@@ -30,6 +30,15 @@ const FLOWS_MAX: usize = 1024;
 /// How long a flow stays with its endpoint after its last datagram.
 const FLOW_IDLE_MAX: Duration = Duration::from_secs(30);
 
+/// A datagram that has arrived.
+#[derive(Debug)]
+pub(crate) struct Datagram {
+    pub(crate) payload: Bytes,
+    pub(crate) from: SocketAddr,
+    /// Who it really comes from, when a node passes it on from outside.
+    pub(crate) client: Option<SocketAddr>,
+}
+
 /// What waits for a UDP socket's reader.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
@@ -39,20 +48,20 @@ pub(crate) struct Queue {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    datagrams: VecDeque<(Bytes, SocketAddr)>,
+    datagrams: VecDeque<Datagram>,
     n_bytes: usize,
     closed: bool,
 }
 
 impl Queue {
-    pub(crate) fn push(&self, payload: Bytes, from: SocketAddr) {
+    pub(crate) fn push(&self, datagram: Datagram) {
         let mut waiting = self.waiting.lock();
-        let n_bytes = payload.len() + DATAGRAM_OVERHEAD;
+        let n_bytes = datagram.payload.len() + DATAGRAM_OVERHEAD;
         if waiting.closed || waiting.n_bytes + n_bytes > QUEUE_BYTES_MAX {
             return;
         }
         waiting.n_bytes += n_bytes;
-        waiting.datagrams.push_back((payload, from));
+        waiting.datagrams.push_back(datagram);
         drop(waiting);
         self.arrived.notify_one();
     }
@@ -62,22 +71,22 @@ impl Queue {
         self.arrived.notify_one();
     }
 
-    fn pop(&self) -> Option<Result<(Bytes, SocketAddr), NetworkError>> {
+    fn pop(&self) -> Option<Result<Datagram, NetworkError>> {
         let mut waiting = self.waiting.lock();
         if waiting.closed {
             return Some(Err(NetworkError::ConnectionAborted));
         }
-        let (payload, from) = waiting.datagrams.pop_front()?;
-        waiting.n_bytes -= payload.len() + DATAGRAM_OVERHEAD;
+        let datagram = waiting.datagrams.pop_front()?;
+        waiting.n_bytes -= datagram.payload.len() + DATAGRAM_OVERHEAD;
         if !waiting.datagrams.is_empty() {
             self.arrived.notify_one();
         }
-        Some(Ok((payload, from)))
+        Some(Ok(datagram))
     }
 }
 
 /// Which endpoint a socket's datagrams to a service go to, so that they stay together and the answers come from the
-/// service.
+/// service. A client outside is as a service whose endpoint is the node that passes it on.
 #[derive(Debug, Default)]
 struct Flows {
     to_service: HashMap<SocketAddr, Flow>,
@@ -88,23 +97,32 @@ struct Flow {
     endpoint: SocketAddr,
     via: Via,
     used: Instant,
+    /// The version of the table that still had the endpoint; `None` for a client outside.
+    checked: Option<u64>,
     _outstanding: Option<Outstanding>,
 }
 
 impl Flows {
-    fn find(&mut self, service: SocketAddr, now: Instant) -> Option<Endpoint> {
+    fn find(&mut self, service: SocketAddr, services: &dyn ServiceRoutes, now: Instant) -> Option<Endpoint> {
         let flow = self.to_service.get_mut(&service).filter(|flow| now - flow.used < FLOW_IDLE_MAX)?;
+        if let Some(checked) = &mut flow.checked {
+            let version = services.version();
+            if *checked != version && !services.still_leads(service, Protocol::Udp, flow.endpoint) {
+                return None;
+            }
+            *checked = version;
+        }
         flow.used = now;
         Some(Endpoint { address: flow.endpoint, via: flow.via, outstanding: None })
     }
 
-    fn remember(&mut self, service: SocketAddr, to: &mut Endpoint, now: Instant) {
+    fn remember(&mut self, service: SocketAddr, to: &mut Endpoint, checked: Option<u64>, now: Instant) {
         if self.to_service.len() >= FLOWS_MAX {
             self.to_service.retain(|_, flow| now - flow.used < FLOW_IDLE_MAX);
         }
         if self.to_service.len() < FLOWS_MAX || self.to_service.contains_key(&service) {
             let outstanding = to.outstanding.take();
-            let flow = Flow { endpoint: to.address, via: to.via, used: now, _outstanding: outstanding };
+            let flow = Flow { endpoint: to.address, via: to.via, used: now, checked, _outstanding: outstanding };
             self.to_service.insert(service, flow);
         }
     }
@@ -161,16 +179,23 @@ pub(crate) struct PodDatagrams {
     queue: Arc<Queue>,
     flows: Mutex<Flows>,
     outside: OnceLock<Outside>,
+    /// For whom outside this socket speaks: only a node's does.
+    client: Option<SocketAddr>,
     _ticket: Ticket,
 }
 
 impl PodDatagrams {
-    pub(crate) fn bind(fabric: &Arc<Fabric>, pod: &Arc<Pod>, local: SocketAddr) -> Result<Self, NetworkError> {
+    pub(crate) fn bind(
+        fabric: &Arc<Fabric>,
+        pod: &Arc<Pod>,
+        local: SocketAddr,
+        client: Option<SocketAddr>,
+    ) -> Result<Self, NetworkError> {
         let ticket = pod.ticket()?;
         let queue = Arc::new(Queue::default());
         let local = pod.bind_udp(local, queue.clone())?;
         let (flows, outside) = (Mutex::default(), OnceLock::new());
-        Ok(Self { local, fabric: fabric.clone(), pod: pod.clone(), queue, flows, outside, _ticket: ticket })
+        Ok(Self { local, fabric: fabric.clone(), pod: pod.clone(), queue, flows, outside, client, _ticket: ticket })
     }
 
     fn source(&self, remote: IpAddr) -> Result<SocketAddr, NetworkError> {
@@ -183,15 +208,16 @@ impl PodDatagrams {
 
     /// Where datagrams to `to` go, if it is a service; `None` when it is a service without endpoints.
     fn endpoint(&self, to: SocketAddr) -> Option<Endpoint> {
-        let now = Instant::now();
-        if let Some(endpoint) = self.flows.lock().find(to, now) {
+        let (now, services) = (Instant::now(), self.fabric.services());
+        if let Some(endpoint) = self.flows.lock().find(to, &**services, now) {
             return Some(endpoint);
         }
-        match self.fabric.services().route(self.pod.addresses.first().copied(), to, Protocol::Udp, &[]) {
+        let version = services.version();
+        match services.route(self.pod.addresses.first().copied(), to, Protocol::Udp, &[]) {
             Route::NotService => Some(to.into()),
             Route::NoEndpoints => None,
             Route::Endpoint(mut endpoint) => {
-                self.flows.lock().remember(to, &mut endpoint, now);
+                self.flows.lock().remember(to, &mut endpoint, Some(version), now);
                 Some(endpoint)
             }
         }
@@ -215,8 +241,8 @@ impl PodDatagrams {
 }
 
 /// As a host does that answers what nobody receives with an ICMP message.
-fn deliver(pod: &Pod, to: SocketAddr, payload: Bytes, source: SocketAddr) -> Result<(), NetworkError> {
-    pod.udp_queue(to).ok_or(NetworkError::ConnectionRefused)?.push(payload, source);
+fn deliver(pod: &Pod, to: SocketAddr, datagram: Datagram) -> Result<(), NetworkError> {
+    pod.udp_queue(to).ok_or(NetworkError::ConnectionRefused)?.push(datagram);
     Ok(())
 }
 
@@ -235,19 +261,26 @@ impl Datagrams for PodDatagrams {
             return Err(NetworkError::InvalidArgument);
         }
         let source = self.source(to.ip())?;
+        let client = self.client;
         if self.pod.is_itself(to.ip()) {
-            return deliver(&self.pod, to, payload, source);
+            return deliver(&self.pod, to, Datagram { payload, from: source, client });
         }
         let Some(endpoint) = self.endpoint(to) else { return Err(NetworkError::ConnectionRefused) };
+        if self.fabric.name_server() == Some(endpoint.address) {
+            if let Some(answer) = self.fabric.names().answer(&payload).await {
+                self.queue.push(Datagram { payload: answer.into(), from: to, client: None });
+            }
+            return Ok(());
+        }
         let ip = endpoint.address.ip();
         if endpoint.via == Via::Host {
             return self.send_outside(&payload, &endpoint).await;
         }
         if let Some(pod) = self.fabric.pod(ip) {
-            return deliver(&pod, endpoint.address, payload, source);
+            return deliver(&pod, endpoint.address, Datagram { payload, from: source, client });
         }
         if let Some(link) = self.fabric.link(ip) {
-            link.send(Header { source, destination: endpoint.address, client: None }, payload);
+            link.send(Header { source, destination: endpoint.address, client }, payload);
             return Ok(());
         }
         if self.fabric.is_in_cluster(ip) {
@@ -260,8 +293,12 @@ impl Datagrams for PodDatagrams {
     async fn recv_from(&self) -> Result<(Bytes, SocketAddr), NetworkError> {
         loop {
             if let Some(popped) = self.queue.pop() {
-                let (payload, from) = popped?;
-                return Ok((payload, self.flows.lock().shown(from)));
+                let Datagram { payload, from, client } = popped?;
+                let mut flows = self.flows.lock();
+                if let Some(client) = client {
+                    flows.remember(client, &mut from.into(), None, Instant::now());
+                }
+                return Ok((payload, flows.shown(from)));
             }
             let Some(outside) = self.outside.get() else {
                 self.queue.arrived.notified().await;

@@ -9,6 +9,9 @@ use coracle_stdx::Clock;
 use ipnet::IpNet;
 
 use crate::logs::Bounds;
+use crate::names;
+
+const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// A node's settings. [`Config::new`] has the defaults of a kubelet.
 #[derive(Clone, Debug)]
@@ -25,6 +28,10 @@ pub struct Config {
     /// The networks of this node's pods. When empty, the node waits until its `spec.podCIDRs` say.
     pub pod_cidrs: Vec<IpNet>,
     pub max_pods: u32,
+    /// The domain under which services are named.
+    pub cluster_domain: String,
+    /// Where guests that ask by themselves find the cluster's names.
+    pub name_servers: Vec<IpAddr>,
     /// What the node offers in all; by default what the machine has.
     pub cpu_milli: Option<u64>,
     pub memory_bytes: Option<u64>,
@@ -50,6 +57,8 @@ impl Config {
             port: 0,
             pod_cidrs: Vec::new(),
             max_pods: 110,
+            cluster_domain: "cluster.local".to_owned(),
+            name_servers: Vec::new(),
             cpu_milli: None,
             memory_bytes: None,
             labels: BTreeMap::new(),
@@ -59,6 +68,15 @@ impl Config {
             status_interval: Duration::from_secs(300),
             drain: Duration::from_secs(3),
             clock: Clock::default(),
+        }
+    }
+
+    /// What pods are told of names. The host's own settings are read anew each time.
+    pub(crate) fn names(&self) -> names::Surroundings {
+        names::Surroundings {
+            cluster_domain: self.cluster_domain.clone(),
+            servers: self.name_servers.clone(),
+            host: names::Conf::parse(&std::fs::read_to_string(RESOLV_CONF).unwrap_or_default()),
         }
     }
 

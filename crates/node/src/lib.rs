@@ -45,6 +45,7 @@ pub mod images;
 pub mod joining;
 pub mod lifecycle;
 pub mod logs;
+pub mod names;
 pub mod objects;
 pub mod volumes;
 

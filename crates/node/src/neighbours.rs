@@ -47,6 +47,11 @@ impl Neighbours {
         self
     }
 
+    /// What it learns from, for others in this process. It runs when this does.
+    pub fn nodes(&self) -> Informer<Node> {
+        self.nodes.clone()
+    }
+
     /// Adds the fabric and the mesh of the node `name`.
     pub fn add(&mut self, name: &str, fabric: &Arc<Fabric>, mesh: &Mesh) {
         self.here.insert(name.to_owned(), Here { fabric: fabric.clone(), mesh: mesh.clone() });

@@ -16,7 +16,7 @@ use k8s_openapi::api::core::v1 as core;
 
 pub use claims::{ClaimError, claim_of, directory_of, is_retained, volume_of};
 pub use files::{create, write};
-pub use mounts::{Directories, mounts};
+pub use mounts::{Directories, add_etc, mounts};
 pub use payload::{File, Files, Materials, Token, payload};
 
 use crate::objects::Reference;

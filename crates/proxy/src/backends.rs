@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use coracle_net::{Endpoint, Outstanding, Route, Via};
+use ipnet::IpNet;
 use rand::Rng;
 use tokio::time::Instant;
 
@@ -35,9 +36,19 @@ impl Backend {
 pub(crate) struct Backends {
     pub(crate) usable: Box<[Backend]>,
     pub(crate) affinity: Option<(Arc<Affinity>, Duration)>,
+    /// Who may come; everybody when it is empty.
+    pub(crate) sources: Arc<[IpNet]>,
 }
 
 impl Backends {
+    pub(crate) fn admits(&self, client: IpAddr) -> bool {
+        self.sources.is_empty() || self.sources.iter().any(|net| net.contains(&client))
+    }
+
+    pub(crate) fn has(&self, endpoint: SocketAddr) -> bool {
+        self.usable.iter().any(|backend| backend.address == endpoint)
+    }
+
     /// The endpoint for one more connection of `client`, or none when all have refused.
     pub(crate) fn choose(&self, client: Option<IpAddr>, refused: &[SocketAddr]) -> Route {
         let (Some((affinity, timeout)), Some(client)) = (&self.affinity, client) else {
@@ -84,7 +95,7 @@ mod tests {
             via: Via::Fabric,
             n_outstanding: Arc::default(),
         };
-        Backends { usable: (1..=n).map(backend).collect(), affinity: None }
+        Backends { usable: (1..=n).map(backend).collect(), ..Backends::default() }
     }
 
     fn chosen(route: Route) -> Option<(SocketAddr, Option<Outstanding>)> {

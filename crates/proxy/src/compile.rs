@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use coracle_client::Key;
 use coracle_net::{Protocol, Via};
-use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
+use ipnet::IpNet;
+use k8s_openapi::api::core::v1::{LoadBalancerIngress, Service, ServicePort, ServiceSpec};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 
 use crate::affinity::Affinity;
 use crate::backends::{Backend, Backends};
-use crate::table::Node;
+use crate::table::{Door, Node};
 
 /// What Kubernetes gives to clients who do not say how long they stay.
 const AFFINITY_SECONDS: i32 = 10_800;
@@ -25,7 +26,7 @@ const PRUNE_EVERY: usize = 4096;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Compiled {
     pub(crate) addresses: Vec<((SocketAddr, Protocol), Arc<Backends>)>,
-    pub(crate) node_ports: Vec<((u16, Protocol), Arc<Backends>)>,
+    pub(crate) doors: Vec<((Door, Protocol), Arc<Backends>)>,
 }
 
 /// What is carried over from one table to the next.
@@ -73,24 +74,25 @@ pub(crate) fn compile(service: &Service, slices: &[&EndpointSlice], node: &Node,
         return compiled;
     }
     let key = Key::of(&service.metadata);
-    let outer_ips = outer_ips(service, spec);
+    let (outer_ips, sources) = (outer_ips(service, spec), sources(spec));
     for port in spec.ports.iter().flatten() {
         let Some(protocol) = protocol(port.protocol.as_deref()) else { continue };
         let Ok(number) = u16::try_from(port.port) else { continue };
-        let mut row = Row { spec, key: &key, port, protocol, slices, node, memory };
+        let mut row = Row { spec, key: &key, port, protocol, slices, node, sources: &sources, memory };
         for ip in &cluster_ips {
             let backends = row.backends(ip.is_ipv4(), Traffic::Internal);
             compiled.addresses.push(((SocketAddr::new(*ip, number), protocol), backends));
         }
         for ip in &outer_ips {
-            let backends = row.backends(ip.is_ipv4(), Traffic::FromPods);
-            compiled.addresses.push(((SocketAddr::new(*ip, number), protocol), backends));
+            let address = SocketAddr::new(*ip, number);
+            compiled.addresses.push(((address, protocol), row.backends(ip.is_ipv4(), Traffic::FromPods)));
+            compiled.doors.push(((Door::Address(address), protocol), row.backends(ip.is_ipv4(), Traffic::External)));
         }
         let Some(node_port) = port.node_port.and_then(|port| u16::try_from(port).ok()).filter(|p| *p != 0) else {
             continue;
         };
         let backends = row.backends(cluster_ips[0].is_ipv4(), Traffic::External);
-        compiled.node_ports.push(((node_port, protocol), backends));
+        compiled.doors.push(((Door::NodePort(node_port), protocol), backends));
         for ip in &node.addresses {
             let backends = row.backends(ip.is_ipv4(), Traffic::FromPods);
             compiled.addresses.push(((SocketAddr::new(*ip, node_port), protocol), backends));
@@ -117,6 +119,7 @@ struct Row<'a> {
     protocol: Protocol,
     slices: &'a [&'a EndpointSlice],
     node: &'a Node,
+    sources: &'a Arc<[IpNet]>,
     memory: &'a mut Memory,
 }
 
@@ -130,7 +133,8 @@ impl Row<'_> {
         let backend =
             |address| Backend { address, via, n_outstanding: self.memory.outstanding(address, self.protocol) };
         let usable = addresses.into_iter().map(backend).collect();
-        Arc::new(Backends { usable, affinity: self.affinity() })
+        let sources = if traffic == Traffic::External { self.sources.clone() } else { Arc::default() };
+        Arc::new(Backends { usable, affinity: self.affinity(), sources })
     }
 
     /// The API server is the one service that is not on the pod network.
@@ -168,7 +172,7 @@ impl Row<'_> {
             for endpoint in slice.endpoints.iter().flatten() {
                 // Upstream writes one address per endpoint, and readers take the first.
                 if let Some(Ok(ip)) = endpoint.addresses.first().map(|address| address.parse::<IpAddr>()) {
-                    let candidate = Candidate::new(endpoint, &self.node.name);
+                    let candidate = Candidate::new(endpoint, self.node);
                     found.insert(SocketAddr::new(ip, port), candidate);
                 }
             }
@@ -193,26 +197,51 @@ struct Candidate {
     /// Told to end, but still answering.
     draining: bool,
     local: bool,
+    /// Whether it is meant for this node, or for this node's zone, before others; `None` when it does not say.
+    for_node: Option<bool>,
+    for_zone: Option<bool>,
 }
 
 impl Candidate {
-    fn new(endpoint: &Endpoint, node: &str) -> Self {
+    fn new(endpoint: &Endpoint, node: &Node) -> Self {
         let conditions = endpoint.conditions.clone().unwrap_or_default();
         let ready = conditions.ready.unwrap_or(true);
         let serving = conditions.serving.unwrap_or(ready);
         let draining = serving && conditions.terminating.unwrap_or(false);
-        Self { ready, draining, local: endpoint.node_name.as_deref() == Some(node) }
+        let hints = endpoint.hints.as_ref();
+        let nodes = hints.and_then(|hints| hints.for_nodes.as_ref()).filter(|nodes| !nodes.is_empty());
+        let zones = hints.and_then(|hints| hints.for_zones.as_ref()).filter(|zones| !zones.is_empty());
+        Self {
+            ready,
+            draining,
+            local: endpoint.node_name.as_deref() == Some(&*node.name),
+            for_node: nodes.map(|nodes| nodes.iter().any(|hint| hint.name == node.name)),
+            for_zone: zones.map(|zones| zones.iter().any(|hint| Some(&hint.name) == node.zone.as_ref())),
+        }
     }
 }
 
-/// Those that are ready; when none is, those that drain.
+/// Those that are ready, of them the nearest when the service prefers these; when none is ready, those that drain.
 fn usable(candidates: &BTreeMap<SocketAddr, Candidate>, local_only: bool) -> Vec<SocketAddr> {
-    let those = |wanted: fn(&Candidate) -> bool| -> Vec<SocketAddr> {
-        let eligible = candidates.iter().filter(|(_, candidate)| candidate.local || !local_only);
-        eligible.filter(|(_, candidate)| wanted(candidate)).map(|(address, _)| *address).collect()
-    };
-    let ready = those(|candidate| candidate.ready);
-    if ready.is_empty() { those(|candidate| candidate.draining) } else { ready }
+    let eligible = || candidates.iter().filter(|(_, candidate)| candidate.local || !local_only);
+    let mut chosen: Vec<_> = eligible().filter(|(_, candidate)| candidate.ready).collect();
+    if chosen.is_empty() {
+        chosen = eligible().filter(|(_, candidate)| candidate.draining).collect();
+    } else if !local_only && let Some(is_near) = nearness(&chosen) {
+        chosen.retain(|(_, candidate)| is_near(candidate) == Some(true));
+    }
+    chosen.into_iter().map(|(address, _)| *address).collect()
+}
+
+type Hint = fn(&Candidate) -> Option<bool>;
+
+/// The hint that decides: all must give it, and one of them must be for us.
+fn nearness(ready: &[(&SocketAddr, &Candidate)]) -> Option<Hint> {
+    let hints: [Hint; 2] = [|candidate| candidate.for_node, |candidate| candidate.for_zone];
+    hints.into_iter().find(|hint| {
+        ready.iter().all(|(_, candidate)| hint(candidate).is_some())
+            && ready.iter().any(|(_, candidate)| hint(candidate) == Some(true))
+    })
 }
 
 fn cluster_ips(spec: &ServiceSpec) -> Vec<IpAddr> {
@@ -231,8 +260,16 @@ fn cluster_ips(spec: &ServiceSpec) -> Vec<IpAddr> {
 fn outer_ips(service: &Service, spec: &ServiceSpec) -> Vec<IpAddr> {
     let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
     let ingress = balancer.and_then(|balancer| balancer.ingress.as_ref()).into_iter().flatten();
-    let assigned = ingress.filter_map(|ingress| ingress.ip.as_ref());
+    // A proxy wants to see what is sent to it.
+    let is_ours = |ingress: &&LoadBalancerIngress| ingress.ip_mode.as_deref() != Some("Proxy");
+    let assigned = ingress.filter(is_ours).filter_map(|ingress| ingress.ip.as_ref());
     spec.external_ips.iter().flatten().chain(assigned).filter_map(|ip| ip.parse().ok()).collect()
+}
+
+/// From where a load balancer may be reached.
+fn sources(spec: &ServiceSpec) -> Arc<[IpNet]> {
+    let named = spec.load_balancer_source_ranges.iter().flatten();
+    named.filter_map(|range| range.trim().parse().ok()).collect()
 }
 
 fn protocol(name: Option<&str>) -> Option<Protocol> {

@@ -2,7 +2,7 @@
 //!
 //! [`table`] makes a [`Table`] from Services and EndpointSlices, and nothing else. A [`Proxy`] keeps one node's table
 //! in step with the API server: what changes is compiled anew, the table is replaced whole, and it is read without a
-//! lock. It listens on the node ports, and hands what it accepts to the fabric.
+//! lock. It listens on the node ports and at the addresses of load balancers, and hands what it accepts to the fabric.
 //!
 //! **Invariant:** a connection that was accepted is given to an endpoint that accepts it, or closed when there is none;
 //! an endpoint that refuses is never the end of it while another one is there.
@@ -10,6 +10,7 @@
 mod affinity;
 mod backends;
 mod compile;
+mod datagrams;
 mod listening;
 mod node_ports;
 mod proxy;
@@ -21,4 +22,4 @@ mod tests;
 
 pub use node_ports::NodePorts;
 pub use proxy::{Config, Proxy};
-pub use table::{Node, Table, table};
+pub use table::{Door, Node, Table, table};

@@ -1,4 +1,5 @@
-//! The listeners of a node's node ports, and what becomes of a connection that they accept.
+//! The doors of a node: its node ports and the addresses of load balancers; and what becomes of a connection that they
+//! accept.
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
@@ -7,17 +8,18 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use coracle_net::{Endpoint, Fabric, HostStream, Protocol, Route};
+use coracle_net::{Endpoint, HostStream, Protocol, Route};
 use coracle_runtime::network::Stream;
 use coracle_stdx::{Backoff, CancellationToken, Scope};
 use socket2::{Domain, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use crate::node_ports::{Claim, NodePorts};
+use crate::datagrams;
+use crate::node_ports::NodePorts;
 use crate::proxy::{Config, View};
-use crate::table::Table;
+use crate::table::{Door, Table};
 
 /// What the kernel queues before a node port.
 const BACKLOG: i32 = 4096;
@@ -28,14 +30,14 @@ const HOLD_MAX: Duration = Duration::from_secs(2);
 /// How often it asks meanwhile, even if the table has not changed.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
-/// The open node ports of one node.
+/// The open doors of one node.
 pub(crate) struct Listening {
     address: IpAddr,
     node_ports: NodePorts,
     view: Arc<View>,
     scope: Scope<Infallible>,
-    open: HashMap<u16, CancellationToken>,
-    failed: HashSet<u16>,
+    open: HashMap<(Door, Protocol), CancellationToken>,
+    failed: HashSet<(Door, Protocol)>,
 }
 
 impl Listening {
@@ -51,69 +53,141 @@ impl Listening {
         }
     }
 
-    /// Opens and closes listeners as the table asks. Says whether all could be opened.
+    /// Opens and closes doors as the table asks. Says whether all could be opened.
     pub(crate) fn follow(&mut self, table: &Table) -> bool {
-        let wanted: HashSet<u16> = table.node_ports(Protocol::Tcp).collect();
-        self.open.retain(|port, closing| {
-            let keep = wanted.contains(port);
+        let wanted: HashSet<(Door, Protocol)> = table.doors().collect();
+        self.open.retain(|door, closing| {
+            let keep = wanted.contains(door);
             if !keep {
                 closing.cancel();
             }
             keep
         });
-        self.failed.retain(|port| wanted.contains(port));
-        let missing: Vec<u16> = wanted.iter().filter(|port| !self.open.contains_key(port)).copied().collect();
-        missing.into_iter().filter(|port| !self.open(*port)).count() == 0
+        self.failed.retain(|door| wanted.contains(door));
+        let missing: Vec<_> = wanted.into_iter().filter(|door| !self.open.contains_key(door)).collect();
+        missing.into_iter().filter(|(door, protocol)| !self.open(*door, *protocol)).count() == 0
     }
 
-    fn open(&mut self, port: u16) -> bool {
-        let address = SocketAddr::new(self.address, port);
-        let Some(claim) = self.node_ports.claim(address) else { return false };
-        let listener = match bind(address) {
-            Ok(listener) => listener,
+    fn open(&mut self, door: Door, protocol: Protocol) -> bool {
+        let address = match door {
+            Door::NodePort(port) => SocketAddr::new(self.address, port),
+            Door::Address(address) => address,
+        };
+        let Some(claim) = self.node_ports.claim(address, protocol) else { return false };
+        let socket = match bind(address, protocol) {
+            Ok(socket) => socket,
             Err(error) => {
-                if self.failed.insert(port) {
-                    warn!(%address, %error, "could not listen on a node port, trying again");
-                }
+                self.tell_failure(door, protocol, address, &error);
                 return false;
             }
         };
-        self.failed.remove(&port);
-        info!(%address, "opened a node port");
+        self.failed.remove(&(door, protocol));
+        info!(%address, ?protocol, "opened a door");
         let closing = self.scope.token().child_token();
-        self.open.insert(port, closing.clone());
-        let accepting = Accepting { port, address, view: self.view.clone(), node_ports: self.node_ports.clone() };
+        self.open.insert((door, protocol), closing.clone());
+        let entrance = Entrance { door, address, view: self.view.clone(), node_ports: self.node_ports.clone() };
         self.scope.spawn(|token| async move {
-            accepting.run(listener, claim, closing, token).await;
+            match socket {
+                Bound::Tcp(listener) => Accepting(entrance.clone()).run(listener, &closing, token).await,
+                Bound::Udp(socket) => datagrams::forward(entrance.clone(), socket, &closing, token).await,
+            }
+            drop(claim);
+            info!(address = %entrance.address, ?protocol, "closed a door");
             Ok(())
         });
         true
     }
+
+    fn tell_failure(&mut self, door: Door, protocol: Protocol, address: SocketAddr, error: &io::Error) {
+        // Most addresses of load balancers are other machines'.
+        let is_elsewhere = error.kind() == io::ErrorKind::AddrNotAvailable && matches!(door, Door::Address(_));
+        if self.failed.insert((door, protocol)) && !is_elsewhere {
+            warn!(%address, ?protocol, %error, "could not listen, trying again");
+        }
+    }
 }
 
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
+/// A socket that is bound, by its protocol.
+enum Bound {
+    Tcp(TcpListener),
+    Udp(UdpSocket),
+}
+
+fn bind(address: SocketAddr, protocol: Protocol) -> io::Result<Bound> {
+    let kind = match protocol {
+        Protocol::Tcp => Type::STREAM,
+        Protocol::Udp => Type::DGRAM,
+    };
+    let socket = Socket::new(Domain::for_address(address), kind, None)?;
     socket.set_nonblocking(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }
+    if protocol == Protocol::Tcp {
+        socket.set_reuse_address(true)?;
+    }
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    match protocol {
+        Protocol::Tcp => {
+            socket.listen(BACKLOG)?;
+            TcpListener::from_std(socket.into()).map(Bound::Tcp)
+        }
+        Protocol::Udp => UdpSocket::from_std(socket.into()).map(Bound::Udp),
+    }
 }
 
+/// A door of this node, and who serves what comes in.
 #[derive(Clone)]
-struct Accepting {
-    port: u16,
+pub(crate) struct Entrance {
+    door: Door,
     address: SocketAddr,
     view: Arc<View>,
     node_ports: NodePorts,
 }
 
+impl Entrance {
+    /// The endpoint for a client: this node's choice, or else that of a node of this process that shares the door.
+    pub(crate) fn choose(&self, client: IpAddr, protocol: Protocol, refused: &[SocketAddr]) -> Option<Chosen> {
+        if let Some(endpoint) = choose_at(&self.view, client, self.door, protocol, refused) {
+            return Some(Chosen { view: self.view.clone(), endpoint });
+        }
+        let others = self.node_ports.nodes(match self.door {
+            Door::NodePort(_) => Some(self.address.ip()),
+            Door::Address(_) => None,
+        });
+        let mut others = others.into_iter().filter(|view| !Arc::ptr_eq(view, &self.view));
+        others.find_map(|view| {
+            let endpoint = choose_at(&view, client, self.door, protocol, refused)?;
+            Some(Chosen { view, endpoint })
+        })
+    }
+
+    /// Whether the table of `view` still has the endpoint behind this door.
+    pub(crate) fn still_leads(&self, view: &View, protocol: Protocol, endpoint: SocketAddr) -> bool {
+        view.table().door_leads(self.door, protocol, endpoint)
+    }
+}
+
+/// An endpoint, and the node whose choice it is.
+pub(crate) struct Chosen {
+    pub(crate) view: Arc<View>,
+    pub(crate) endpoint: Endpoint,
+}
+
+fn choose_at(view: &View, client: IpAddr, door: Door, protocol: Protocol, refused: &[SocketAddr]) -> Option<Endpoint> {
+    match view.table().enter(client, door, protocol, refused) {
+        Route::Endpoint(endpoint) => Some(endpoint),
+        Route::NotService | Route::NoEndpoints => None,
+    }
+}
+
+/// Accepts connections at a door.
+#[derive(Clone)]
+struct Accepting(Entrance);
+
 impl Accepting {
     /// Accepts until `closing`; what was accepted by then is still served, until `token`.
-    async fn run(self, listener: TcpListener, claim: Claim, closing: CancellationToken, token: CancellationToken) {
+    async fn run(self, listener: TcpListener, closing: &CancellationToken, token: CancellationToken) {
         let mut connections = Scope::<Infallible>::child_of(&token);
         let mut backoff = Backoff::new(Duration::from_millis(1), Duration::from_secs(1));
         loop {
@@ -129,7 +203,7 @@ impl Accepting {
                         });
                     }
                     Err(error) => {
-                        warn!(address = %self.address, %error, "could not accept");
+                        warn!(address = %self.0.address, %error, "could not accept");
                         closing.run_until_cancelled(tokio::time::sleep(backoff.next_delay())).await;
                     }
                 },
@@ -137,22 +211,20 @@ impl Accepting {
             }
         }
         drop(listener);
-        drop(claim);
-        info!(address = %self.address, "closed a node port");
         let Ok(()) = connections.join().await;
     }
 
     /// Gives a connection to an endpoint that takes it. A service without endpoints resets it.
     async fn serve(&self, tcp: TcpStream, client: SocketAddr) {
         let client = client.ip().to_canonical();
-        if self.choose(client, &[]).is_none() {
+        if self.0.choose(client, Protocol::Tcp, &[]).is_none() {
             // It cannot be refused any more: the kernel has accepted it. What fails here was gone already.
             drop(tcp.set_zero_linger());
             return;
         }
         let Ok(stream) = HostStream::new(tcp) else { return };
         let mut stream: Stream = Box::new(stream);
-        let mut version = self.view.version();
+        let mut version = self.0.view.version();
         let mut give_up_at = None;
         loop {
             stream = match self.offer_to_all(stream, client).await {
@@ -161,7 +233,7 @@ impl Accepting {
             };
             let give_up_at = *give_up_at.get_or_insert_with(|| Instant::now() + HOLD_MAX);
             if Instant::now() >= give_up_at {
-                debug!(address = %self.address, "closed a connection that no endpoint took");
+                debug!(address = %self.0.address, "closed a connection that no endpoint took");
                 return;
             }
             // Both a newer table and the time are reasons to ask again.
@@ -171,9 +243,9 @@ impl Accepting {
 
     async fn offer_to_all(&self, mut stream: Stream, client: IpAddr) -> Result<(), Stream> {
         let mut refused = Vec::new();
-        while let Some((fabric, endpoint)) = self.choose(client, &refused) {
+        while let Some(Chosen { view, endpoint }) = self.0.choose(client, Protocol::Tcp, &refused) {
             let address = endpoint.address;
-            match fabric.hand_over(stream, endpoint).await {
+            match view.fabric.hand_over(stream, endpoint).await {
                 Ok(()) => return Ok(()),
                 Err((returned, error)) => {
                     debug!(%address, %error, "an endpoint refused");
@@ -183,22 +255,5 @@ impl Accepting {
             }
         }
         Err(stream)
-    }
-
-    /// The endpoint for a connection: this node's choice, or else that of a node that shares the address.
-    fn choose(&self, client: IpAddr, refused: &[SocketAddr]) -> Option<(Arc<Fabric>, Endpoint)> {
-        if let Some(endpoint) = choose_at(&self.view, client, self.port, refused) {
-            return Some((self.view.fabric.clone(), endpoint));
-        }
-        let others = self.node_ports.nodes(self.address.ip());
-        let mut others = others.iter().filter(|view| !Arc::ptr_eq(view, &self.view));
-        others.find_map(|view| Some((view.fabric.clone(), choose_at(view, client, self.port, refused)?)))
-    }
-}
-
-fn choose_at(view: &View, client: IpAddr, port: u16, refused: &[SocketAddr]) -> Option<Endpoint> {
-    match view.table().route_node_port(client, port, Protocol::Tcp, refused) {
-        Route::Endpoint(endpoint) => Some(endpoint),
-        Route::NotService | Route::NoEndpoints => None,
     }
 }

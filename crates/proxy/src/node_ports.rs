@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Weak};
 
+use coracle_net::Protocol;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -16,7 +17,7 @@ pub struct NodePorts(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    claimed: Mutex<HashSet<SocketAddr>>,
+    claimed: Mutex<HashSet<(SocketAddr, Protocol)>>,
     nodes: Mutex<Vec<(IpAddr, Weak<View>)>>,
     n_freed: watch::Sender<u64>,
 }
@@ -29,16 +30,18 @@ impl NodePorts {
         nodes.push((address, Arc::downgrade(view)));
     }
 
-    /// The nodes that share `address`.
-    pub(crate) fn nodes(&self, address: IpAddr) -> Vec<Arc<View>> {
+    /// The nodes whose node ports are at `address`, or all for `None`.
+    pub(crate) fn nodes(&self, address: Option<IpAddr>) -> Vec<Arc<View>> {
         let nodes = self.0.nodes.lock();
-        nodes.iter().filter(|(at, _)| *at == address).filter_map(|(_, view)| view.upgrade()).collect()
+        let those = nodes.iter().filter(|(at, _)| address.is_none_or(|address| *at == address));
+        those.filter_map(|(_, view)| view.upgrade()).collect()
     }
 
     /// Takes an address for one listener, unless another one of this process has it.
-    pub(crate) fn claim(&self, address: SocketAddr) -> Option<Claim> {
-        let claimed = self.0.claimed.lock().insert(address);
-        claimed.then(|| Claim { address, node_ports: self.clone() })
+    pub(crate) fn claim(&self, address: SocketAddr, protocol: Protocol) -> Option<Claim> {
+        let at = (address, protocol);
+        let claimed = self.0.claimed.lock().insert(at);
+        claimed.then(|| Claim { at, node_ports: self.clone() })
     }
 
     /// Moves each time a claim ends.
@@ -50,13 +53,13 @@ impl NodePorts {
 /// The right to listen at an address, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Claim {
-    address: SocketAddr,
+    at: (SocketAddr, Protocol),
     node_ports: NodePorts,
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.node_ports.0.claimed.lock().remove(&self.address);
+        self.node_ports.0.claimed.lock().remove(&self.at);
         self.node_ports.0.n_freed.send_modify(|n_freed| *n_freed += 1);
     }
 }

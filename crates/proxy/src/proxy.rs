@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use coracle_client::{Informer, Key};
 use coracle_net::{Fabric, Protocol, Route, ServiceRoutes};
 use coracle_stdx::{CancellationToken, Gate, Scope};
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{self as core, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use tokio::sync::watch;
 
@@ -19,6 +19,7 @@ use crate::node_ports::NodePorts;
 use crate::table::{Node, Table};
 use crate::world::World;
 
+const ZONE: &str = "topology.kubernetes.io/zone";
 /// How soon a node port that somebody else holds is tried again.
 const REBIND_AFTER: Duration = Duration::from_secs(5);
 
@@ -71,12 +72,21 @@ impl ServiceRoutes for View {
     fn route(&self, from: Option<IpAddr>, to: SocketAddr, protocol: Protocol, refused: &[SocketAddr]) -> Route {
         self.table.load().route(from, to, protocol, refused)
     }
+
+    fn version(&self) -> u64 {
+        *self.version.borrow()
+    }
+
+    fn still_leads(&self, to: SocketAddr, protocol: Protocol, endpoint: SocketAddr) -> bool {
+        self.table.load().leads(to, protocol, endpoint)
+    }
 }
 
 /// One node's service proxy.
 pub struct Proxy {
     services: Informer<Service>,
     slices: Informer<EndpointSlice>,
+    nodes: Option<Informer<core::Node>>,
     config: Config,
     view: Arc<View>,
     ready: Gate,
@@ -93,7 +103,14 @@ impl Proxy {
         let (table, version) = (ArcSwap::default(), watch::Sender::new(0));
         let view = Arc::new(View { fabric: fabric.clone(), table, version });
         fabric.set_services(view.clone());
-        Self { services, slices, config, view, ready: Gate::new() }
+        Self { services, slices, nodes: None, config, view, ready: Gate::new() }
+    }
+
+    /// Learns from `nodes`, which somebody else runs, in which zone this node is.
+    #[must_use]
+    pub fn locating(mut self, nodes: Informer<core::Node>) -> Self {
+        self.nodes = Some(nodes);
+        self
     }
 
     /// Opens when the table first holds what the API server knows.
@@ -113,10 +130,11 @@ impl Proxy {
         let Ok(()) = scope.join().await;
     }
 
-    async fn follow(self, token: &CancellationToken) {
+    async fn follow(mut self, token: &CancellationToken) {
         self.services.synced().await;
         self.slices.synced().await;
         let (mut services, mut slices) = (self.services.subscribe(), self.slices.subscribe());
+        let mut nodes = self.nodes.as_ref().map(Informer::changed);
         let (mut world, mut compiler) = (World::default(), Compiler::default());
         let mut listening = Listening::new(&self.config, self.view.clone(), token);
         let mut stale = BTreeSet::new();
@@ -124,6 +142,9 @@ impl Proxy {
         loop {
             world.hear_of_services(services.take(), &mut stale);
             world.hear_of_slices(slices.take(), &mut stale);
+            if self.has_moved() {
+                stale.extend(world.services());
+            }
             if !stale.is_empty() {
                 let stale = std::mem::take(&mut stale);
                 self.view.replace(compiler.compile(&world, stale, &self.view.table(), &self.config.node));
@@ -133,11 +154,32 @@ impl Proxy {
             tokio::select! {
                 changes = services.next() => world.hear_of_services(changes, &mut stale),
                 changes = slices.next() => world.hear_of_slices(changes, &mut stale),
+                () = changed(&mut nodes) => {}
                 Ok(()) = freed.changed(), if !all_bound => {}
                 () = tokio::time::sleep(REBIND_AFTER), if !all_bound => {}
             }
         }
     }
+}
+
+impl Proxy {
+    /// Looks where the node is now. Says whether that is elsewhere.
+    fn has_moved(&mut self) -> bool {
+        let node = self.nodes.as_ref().and_then(|nodes| nodes.get("", &self.config.node.name));
+        let Some(node) = node else { return false };
+        let zone = node.metadata.labels.as_ref().and_then(|labels| labels.get(ZONE)).cloned();
+        std::mem::replace(&mut self.config.node.zone, zone) != self.config.node.zone
+    }
+}
+
+/// Waits until the nodes have changed; for ever without any.
+async fn changed(nodes: &mut Option<watch::Receiver<u64>>) {
+    if let Some(nodes) = nodes
+        && nodes.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 /// The rows in the table, by service, to know what goes when a service changes.

@@ -20,13 +20,23 @@ pub struct Node {
     pub addresses: Vec<IpAddr>,
     /// Where this node reaches the API server, whatever the endpoints of `default/kubernetes` say.
     pub api_server: Option<SocketAddr>,
+    /// Where the node is, for services that prefer what is near.
+    pub zone: Option<String>,
+}
+
+/// Where a connection from outside comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Door {
+    NodePort(u16),
+    /// An address of a load balancer, or one that the service itself names.
+    Address(SocketAddr),
 }
 
 /// Which endpoints serve which address.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     addresses: HashMap<(SocketAddr, Protocol), Arc<Backends>>,
-    node_ports: HashMap<(u16, Protocol), Arc<Backends>>,
+    doors: HashMap<(Door, Protocol), Arc<Backends>>,
 }
 
 /// The table that `node` needs for these services and their endpoints.
@@ -59,30 +69,41 @@ impl Table {
         }
     }
 
-    /// The endpoint for a connection of `client` that a node port accepted.
-    pub fn route_node_port(&self, client: IpAddr, port: u16, protocol: Protocol, refused: &[SocketAddr]) -> Route {
-        match self.node_ports.get(&(port, protocol)) {
-            Some(backends) => backends.choose(Some(client), refused),
+    /// The endpoint for a connection of `client` that came in at `door`.
+    pub fn enter(&self, client: IpAddr, door: Door, protocol: Protocol, refused: &[SocketAddr]) -> Route {
+        match self.doors.get(&(door, protocol)) {
+            Some(backends) if backends.admits(client) => backends.choose(Some(client), refused),
+            Some(_) => Route::NoEndpoints,
             None => Route::NotService,
         }
     }
 
-    /// The node ports of `protocol`, in no order.
-    pub fn node_ports(&self, protocol: Protocol) -> impl Iterator<Item = u16> {
-        self.node_ports.keys().filter(move |(_, of)| *of == protocol).map(|(port, _)| *port)
+    /// Whether `endpoint` is one of those behind a service's address.
+    pub fn leads(&self, to: SocketAddr, protocol: Protocol, endpoint: SocketAddr) -> bool {
+        self.addresses.get(&(to, protocol)).is_some_and(|backends| backends.has(endpoint))
+    }
+
+    /// Whether `endpoint` is one of those behind a door.
+    pub fn door_leads(&self, door: Door, protocol: Protocol, endpoint: SocketAddr) -> bool {
+        self.doors.get(&(door, protocol)).is_some_and(|backends| backends.has(endpoint))
+    }
+
+    /// All doors, in no order.
+    pub fn doors(&self) -> impl Iterator<Item = (Door, Protocol)> {
+        self.doors.keys().copied()
     }
 
     pub(crate) fn insert(&mut self, compiled: &Compiled) {
         self.addresses.extend(compiled.addresses.iter().cloned());
-        self.node_ports.extend(compiled.node_ports.iter().cloned());
+        self.doors.extend(compiled.doors.iter().cloned());
     }
 
     pub(crate) fn remove(&mut self, compiled: &Compiled) {
         for (key, _) in &compiled.addresses {
             self.addresses.remove(key);
         }
-        for (key, _) in &compiled.node_ports {
-            self.node_ports.remove(key);
+        for (key, _) in &compiled.doors {
+            self.doors.remove(key);
         }
     }
 }

@@ -27,6 +27,10 @@ impl World {
         self.services.get(key)
     }
 
+    pub(crate) fn services(&self) -> impl Iterator<Item = Key> {
+        self.services.keys().cloned()
+    }
+
     pub(crate) fn slices(&self, service: &Key) -> Vec<&EndpointSlice> {
         self.slices.get(service).into_iter().flat_map(|slices| slices.values()).map(|slice| &**slice).collect()
     }

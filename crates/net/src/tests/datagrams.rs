@@ -108,3 +108,63 @@ async fn a_pods_removal_ends_its_sockets() {
     let (received, ()) = tokio::join!(socket.recv_from(), async { drop(pod) });
     assert_eq!(received.err(), Some(NetworkError::ConnectionAborted));
 }
+
+#[tokio::test]
+async fn a_client_outside_is_seen_and_answered_through_its_node() {
+    let (first, second) = (node(1), node(2));
+    first.set_routes([("10.244.2.0/24".parse().unwrap(), second.link_from(&first))].into_iter().collect());
+    second.set_routes([("10.244.1.0/24".parse().unwrap(), first.link_from(&second))].into_iter().collect());
+    let (near, far) = (pod(&first, "10.244.1.3"), pod(&second, "10.244.2.3"));
+    for (server, to) in [(bind(&near, "0.0.0.0:53"), "10.244.1.3:53"), (bind(&far, "0.0.0.0:53"), "10.244.2.3:53")] {
+        let clients = ["192.0.2.1:1000", "192.0.2.2:1000"];
+        let sockets = clients.map(|client| first.datagrams_of(at(client)).unwrap());
+        for (socket, client) in sockets.iter().zip(clients) {
+            send(&**socket, "question", to).await.unwrap();
+            assert_eq!(received(&*server).await, ("question".into(), at(client)));
+        }
+        for (socket, client) in sockets.iter().zip(clients) {
+            send(&*server, "answer", client).await.unwrap();
+            assert_eq!(received(&**socket).await, ("answer".into(), at(to)));
+        }
+    }
+}
+
+/// 10.96.0.1:53 leads to the port that is told last.
+#[derive(Default)]
+struct Told(std::sync::atomic::AtomicU16);
+
+impl Told {
+    fn endpoint(&self) -> SocketAddr {
+        SocketAddr::new(ip("10.244.1.3"), self.0.load(std::sync::atomic::Ordering::Relaxed))
+    }
+}
+
+impl ServiceRoutes for Told {
+    fn route(&self, _: Option<IpAddr>, to: SocketAddr, _: Protocol, _: &[SocketAddr]) -> Route {
+        if to == at("10.96.0.1:53") { Route::Endpoint(self.endpoint().into()) } else { Route::NotService }
+    }
+
+    fn version(&self) -> u64 {
+        self.endpoint().port().into()
+    }
+
+    fn still_leads(&self, _: SocketAddr, _: Protocol, endpoint: SocketAddr) -> bool {
+        endpoint == self.endpoint()
+    }
+}
+
+#[tokio::test]
+async fn datagrams_leave_an_endpoint_that_the_table_has_no_more() {
+    let (node, table) = (node(1), Arc::new(Told::default()));
+    node.set_services(table.clone());
+    let (client, server) = (pod(&node, "10.244.1.2"), pod(&node, "10.244.1.3"));
+    let client = bind(&client, "0.0.0.0:2000");
+    for port in [1000, 1001] {
+        table.0.store(port, std::sync::atomic::Ordering::Relaxed);
+        let server = bind(&server, &format!("0.0.0.0:{port}"));
+        for _ in 0..2 {
+            send(&*client, "question", "10.96.0.1:53").await.unwrap();
+            assert_eq!(received(&*server).await.0, "question");
+        }
+    }
+}

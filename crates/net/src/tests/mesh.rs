@@ -25,6 +25,8 @@ struct House {
     node_streams: mpsc::Receiver<NodeStream>,
     token: CancellationToken,
     network: IpNet,
+    network_v6: IpNet,
+    address: IpAddr,
 }
 
 fn identify(certificate: &rustls::pki_types::CertificateDer<'_>) -> Option<Peer> {
@@ -45,8 +47,12 @@ impl Town {
     }
 
     fn house_with(&mut self, name: &str, n: u8, own: &Renewable) -> House {
+        self.house_at(Ipv4Addr::LOCALHOST.into(), name, n, own)
+    }
+
+    fn house_at(&mut self, address: IpAddr, name: &str, n: u8, own: &Renewable) -> House {
         let (client, server) = peer_configs(self.pki.ca_pem(), own, PROTOCOL).unwrap();
-        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let listen = SocketAddr::new(address, 0);
         let bound = Mesh::bind(Config { name: name.into(), listen, client, server, identify }).unwrap();
         let Bound { mesh, driver, node_streams } = bound;
         let (fabric, token) = (node(n), self.scope.token().child_token());
@@ -56,7 +62,9 @@ impl Town {
             driver.run(running).await;
             Ok(())
         });
-        House { fabric, mesh, node_streams, token, network: format!("10.244.{n}.0/24").parse().unwrap() }
+        let (network, network_v6) =
+            (format!("10.244.{n}.0/24").parse().unwrap(), format!("fd00:{n}::/64").parse().unwrap());
+        House { fabric, mesh, node_streams, token, network, network_v6, address }
     }
 }
 
@@ -67,14 +75,17 @@ fn introduce(houses: &[&House], dialable: impl Fn(&str, &str) -> bool) {
         let members: Members = others
             .clone()
             .map(|other| {
-                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, other.mesh.port()));
+                let address = SocketAddr::new(other.address, other.mesh.port());
                 let may = dialable(house.mesh.name(), other.mesh.name());
                 let addresses = if may { vec![address] } else { Vec::new() };
-                (other.mesh.name().to_owned(), Member { addresses, networks: vec![other.network] })
+                (other.mesh.name().to_owned(), Member { addresses, networks: vec![other.network, other.network_v6] })
             })
             .collect();
         house.mesh.set_members(members);
-        house.fabric.set_routes(others.map(|other| (other.network, house.mesh.link(other.mesh.name()))).collect());
+        let routes = others.flat_map(|other| {
+            [other.network, other.network_v6].map(|network| (network, house.mesh.link(other.mesh.name())))
+        });
+        house.fabric.set_routes(routes.collect());
     }
 }
 
@@ -252,4 +263,41 @@ async fn a_renewed_certificate_is_shown_to_who_comes_next() {
     carries_a_conversation(&a, &b).await;
     let known: HashMap<_, _> = b.mesh.report().into_iter().map(|link| (link.peer, link.state)).collect();
     assert_eq!(known["a"], State::Direct);
+}
+
+#[tokio::test]
+async fn pods_of_both_families_talk_over_ipv6() {
+    let mut town = Town::new();
+    let mut house = |name: &str, n| {
+        let own = Renewable::new(&town.pki.issue_client(name, None).unwrap()).unwrap();
+        town.house_at(std::net::Ipv6Addr::LOCALHOST.into(), name, n, &own)
+    };
+    let (a, b) = (house("a", 1), house("b", 2));
+    introduce(&[&a, &b], |_, _| true);
+    reached(&a, "b", State::Direct).await;
+    let both = |house: &House, n: u8, name: &str| {
+        let identity = PodIdentity { namespace: "default".into(), name: name.into(), uid: name.into() };
+        let addresses = [ip(&format!("10.244.{n}.2")), ip(&format!("fd00:{n}::2"))];
+        house.fabric.attach(identity, &addresses).unwrap()
+    };
+    let (client, server) = (both(&a, 1, "client"), both(&b, 2, "server"));
+    for (any, to, from) in [("0.0.0.0:80", "10.244.2.2:80", "10.244.1.2"), ("[::]:80", "[fd00:2::2]:80", "fd00:1::2")] {
+        let listener = listen(&server, any);
+        let (mut near, mut far) = connect(&client, &*listener, to).await;
+        assert_eq!(far.peer_addr().ip(), ip(from));
+        says(&mut near, "ping").await;
+        hears(&mut far, "ping").await;
+
+        let (asking, asked) = (client.bind_udp(at(any)).unwrap(), server.bind_udp(at(any)).unwrap());
+        // A datagram may be lost.
+        let (payload, seen) = loop {
+            asking.send_to(Bytes::from("question"), at(to)).await.unwrap();
+            let received = tokio::time::timeout(std::time::Duration::from_millis(100), asked.recv_from()).await;
+            if let Ok(received) = received {
+                break received.unwrap();
+            }
+        };
+        assert_eq!((&payload[..], seen.ip()), (&b"question"[..], ip(from)));
+    }
+    assert_eq!(outcome(&client, "[fd00:2::9]:80").await, Err(NetworkError::RemoteUnreachable));
 }

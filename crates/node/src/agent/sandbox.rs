@@ -17,8 +17,8 @@ use tokio::time::Instant;
 use super::{Context, claims};
 use crate::environment::Facts;
 use crate::error::chain;
-use crate::objects;
 use crate::volumes::{self, Directories, Files, Materials, Source, Token, TokenWish};
+use crate::{names, objects};
 
 /// How long preparing a pod may wait for the API.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -46,12 +46,14 @@ pub(super) fn attach(context: &Context, pod: &core::Pod) -> Result<Arc<PodNetwor
         uid: pod.metadata.uid.clone().unwrap_or_default(),
     };
     let mut refused = Vec::new();
+    let surroundings = context.config.names();
     let mut kept = context.kept_addresses.lock().remove(&identity.uid);
     let mut attached =
         Err(failure("Failed to create pod sandbox: no address is free in the node's pod network".into()));
     while refused.len() < ADDRESSES_MAX {
         let Some(addresses) = kept.take().or_else(|| context.ipam.lock().allocate()) else { break };
-        match context.fabric.attach(identity.clone(), &addresses) {
+        let resolver = names::resolver(pod, &addresses, &surroundings);
+        match context.fabric.attach_with(identity.clone(), &addresses, resolver) {
             Ok(network) => {
                 attached = Ok(network);
                 break;

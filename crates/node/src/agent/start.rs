@@ -17,6 +17,7 @@ use crate::containers;
 use crate::environment::{self, Environment, Facts, service_variables};
 use crate::error::chain;
 use crate::logs::remove_before;
+use crate::names;
 use crate::objects::{self, Objects};
 use crate::volumes::{self, Directories};
 
@@ -123,11 +124,13 @@ impl Start {
     ) -> Result<(Vec<coracle_runtime::Mount>, Option<Place>), Refusal> {
         let (spec, container) = (spec.clone(), container.clone());
         let (variables, directories) = (environment.variables.clone(), self.directories.clone());
+        let files = self.etc();
         // A server's instances come and go with its requests, and none of them is the last.
         let ends = self.loaded.module.kind() != ModuleKind::Http;
         let own = self.directories.singles.join(&container.name).join("~termination");
         let find = move || {
             let mut found = volumes::mounts(&spec, &container, &variables, &directories)?;
+            volumes::add_etc(&mut found, &container.name, &files, &directories)?;
             let path = container.termination_message_path.as_deref().filter(|_| ends).unwrap_or_default();
             let place = message::make(&mut found, path, &own);
             let place = place.map_err(|source| volumes::Error::Write { path: own.display().to_string(), source })?;
@@ -135,6 +138,17 @@ impl Start {
         };
         let found = tokio::task::spawn_blocking(find).await.expect("finding mounts does not panic");
         found.map_err(|error: volumes::Error| (CONFIG_ERROR, chain(&error)))
+    }
+
+    /// The files by which guests learn of names.
+    fn etc(&self) -> [(&'static str, String); 3] {
+        let surroundings = self.context.config.names();
+        let addresses = coracle_runtime::network::Network::addresses(&*self.network);
+        [
+            ("hosts", names::hosts(&self.pod, &addresses, &surroundings.cluster_domain)),
+            ("resolv.conf", names::conf(&self.pod, &surroundings).text()),
+            ("hostname", format!("{}\n", names::host_name(&self.pod))),
+        ]
     }
 
     /// Of the logs of former instances, the last one is kept.

@@ -96,3 +96,29 @@ fn single(mount: Mount, container: &str, directories: &Directories) -> Result<Mo
     }
     Ok(Mount { host: dir.clone(), guest: parent.to_string_lossy().into_owned(), read_only: mount.read_only })
 }
+
+/// Adds `/etc` with these files, unless the pod has a volume there. A single file that the pod has there goes before.
+pub fn add_etc(
+    mounts: &mut Vec<Mount>,
+    container: &str,
+    files: &[(&str, String)],
+    directories: &Directories,
+) -> Result<(), Error> {
+    let dir = directories.singles.join(container).join("~etc");
+    let own = mounts.iter().position(|mount| mount.guest.trim_end_matches('/') == "/etc");
+    if own.is_some_and(|own| mounts[own].host != dir) {
+        return Ok(());
+    }
+    let failed = |source| Error::Write { path: dir.display().to_string(), source };
+    fs::create_dir_all(&dir).map_err(failed)?;
+    for (name, text) in files {
+        let path = dir.join(name);
+        if own.is_none() || !path.exists() {
+            fs::write(&path, text).map_err(failed)?;
+        }
+    }
+    if own.is_none() {
+        mounts.push(Mount { host: dir, guest: "/etc".to_owned(), read_only: true });
+    }
+    Ok(())
+}

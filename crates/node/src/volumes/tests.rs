@@ -153,3 +153,31 @@ fn a_link_that_a_guest_left_behind_leads_nowhere() {
     let mount = json!({"name": "tmp", "mountPath": "/t", "subPath": "evil"});
     assert_eq!(mounted(dir.path(), mount).unwrap_err(), "path \"evil\" leads out of its volume");
 }
+
+#[test]
+fn etc_is_the_nodes_unless_the_pod_has_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let directories = Directories { volumes: dir.path().join("volumes"), singles: dir.path().join("singles") };
+    let files = [("hosts", "ours".to_owned()), ("hostname", "a".to_owned())];
+    let own = dir.path().join("singles/c/~etc");
+    let mount = |host: &std::path::Path| coracle_runtime::Mount {
+        host: host.to_owned(),
+        guest: "/etc".to_owned(),
+        read_only: true,
+    };
+
+    let mut mounts = Vec::new();
+    add_etc(&mut mounts, "c", &files, &directories).unwrap();
+    assert_eq!(mounts, [mount(&own)]);
+    assert_eq!(std::fs::read_to_string(own.join("hosts")).unwrap(), "ours");
+
+    let mut mounts = vec![mount(dir.path())];
+    add_etc(&mut mounts, "c", &files, &directories).unwrap();
+    assert_eq!(mounts, [mount(dir.path())]);
+
+    std::fs::write(own.join("hosts"), "the pod's").unwrap();
+    let mut mounts = vec![mount(&own)];
+    add_etc(&mut mounts, "c", &files, &directories).unwrap();
+    assert_eq!(mounts, [mount(&own)]);
+    assert_eq!(std::fs::read_to_string(own.join("hosts")).unwrap(), "the pod's");
+}

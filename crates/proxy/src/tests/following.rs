@@ -89,8 +89,14 @@ async fn until_it_answers(port: u16, expected: &str) {
     }
 }
 
+/// A port that no client is given: who connects to one of those before anybody listens may meet itself.
 async fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+    loop {
+        let port = rand::random_range(10_000..32_000);
+        if TcpListener::bind(("127.0.0.1", port)).await.is_ok() {
+            return port;
+        }
+    }
 }
 
 fn node_port_service(name: &str, cluster_ip: &str, port: u16) -> Service {
@@ -225,4 +231,63 @@ async fn nodes_of_one_process_share_a_port_and_inherit_it() {
     until_it_answers(port, "two").await;
     first_ends.cancel();
     until_it_answers(port, "two").await;
+}
+
+#[tokio::test]
+async fn a_udp_node_port_carries_questions_and_answers_and_follows_its_endpoints() {
+    let (mut scope, server, fabric, port) = (scope(), Server::default(), fabric(1), free_port().await);
+    start(&mut scope, &server, &fabric, "n1", &NodePorts::default()).await;
+    let pods = [pod(&fabric, "10.244.1.2"), pod(&fabric, "10.244.1.3")];
+    for (pod, name) in pods.iter().zip(["one", "two"]) {
+        let socket = pod.bind_udp(at("0.0.0.0:53")).unwrap();
+        scope.spawn(|token| async move {
+            while let Some(Ok((asked, client))) = token.run_until_cancelled(socket.recv_from()).await {
+                assert_eq!(client.ip(), ip("10.244.1.1"), "who asks from the node's own machine is the node");
+                let answer = format!("{} {name}", String::from_utf8_lossy(&asked));
+                socket.send_to(answer.into(), client).await.unwrap();
+            }
+            Ok(())
+        });
+    }
+    let ports = json!([{"port": 53, "nodePort": port, "protocol": "UDP"}]);
+    let dns = service("dns", json!({"type": "NodePort", "clusterIP": "10.96.0.3", "ports": ports}));
+    let endpoint = |address| slice("dns", json!([{"port": 53, "protocol": "UDP"}]), &[(address, "n1", "rs")]);
+    server.tell("ADDED", &dns);
+    server.tell("ADDED", &endpoint("10.244.1.2"));
+    let client = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    client.connect(("127.0.0.1", port)).await.unwrap();
+    until_it_says(&client, "one").await;
+    server.tell("MODIFIED", &endpoint("10.244.1.3"));
+    until_it_says(&client, "two").await;
+}
+
+/// Asks until `expected` answers. What is asked too early is lost.
+async fn until_it_says(client: &tokio::net::UdpSocket, expected: &str) {
+    let mut buffer = [0; 64];
+    loop {
+        // Nobody may listen yet.
+        let _ = client.send(b"who?").await;
+        let answer = tokio::time::timeout(std::time::Duration::from_millis(50), client.recv(&mut buffer)).await;
+        if matches!(answer, Ok(Ok(len)) if buffer[..len] == *format!("who? {expected}").as_bytes()) {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_load_balancers_address_is_listened_at_where_it_is_this_machines() {
+    let (mut scope, server, fabric, port) = (scope(), Server::default(), fabric(1), free_port().await);
+    start(&mut scope, &server, &fabric, "n1", &NodePorts::default()).await;
+    let backend = pod(&fabric, "10.244.1.2");
+    let listener = backend.listen(at("0.0.0.0:8080"), 64).unwrap();
+    scope.spawn(|_| async move {
+        answer(listener, "one").await;
+        Ok(())
+    });
+    let mut web = service("web", json!({"type": "LoadBalancer", "clusterIP": "10.96.0.2", "ports": [{"port": port}]}));
+    let ingress = json!([{"ip": "192.0.2.77"}, {"ip": "127.0.0.1"}]);
+    web.status = serde_json::from_value(json!({"loadBalancer": {"ingress": ingress}})).unwrap();
+    server.tell("ADDED", &web);
+    server.tell("ADDED", &slice("web", json!([{"port": 8080}]), &[("10.244.1.2", "n1", "rs")]));
+    until_it_answers(port, "one").await;
 }
