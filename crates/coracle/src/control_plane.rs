@@ -23,6 +23,7 @@ use tokio::net::TcpListener;
 use tokio::task::spawn_blocking;
 use tower::service_fn;
 
+use crate::certified::Certified;
 use crate::settings::Cluster;
 use crate::steps::Steps;
 
@@ -51,7 +52,13 @@ impl ControlPlane {
         let (pki, store) = open(&data_dir).await?;
         steps.done(format_args!("store open in {}", data_dir.display()));
         let registry = open_registry(data_dir.join("registry")).await?;
-        let (listener, bound) = listen(settings.common.listen, &pki).await?;
+        let (user, group) = CONTROL_PLANE_SUBJECT;
+        let certified = Certified::issue(&pki, user, group)?;
+        let (listener, bound) = listen(settings.common.listen, &pki, certified.own()).await?;
+        serving.spawn(|token| async move {
+            certified.keep(token).await;
+            Ok(())
+        });
         let address = listener.local_addr().context("read the API's address")?;
         let config = api_config(settings, address)?;
         let api = ApiServer::new(config, store, pki.clone(), Some(registry), serving.token().clone()).await?;
@@ -117,10 +124,9 @@ impl ControlPlane {
         self.pki.ca_pem()
     }
 
-    /// The authority's certificate, and a fresh one by which a node of this process is known to others.
-    pub(crate) fn node_identity(&self, name: &str) -> Result<(String, Renewable)> {
-        let identity = self.pki.issue_client(&format!("system:node:{name}"), Some("system:nodes"))?;
-        Ok((self.pki.ca_pem().to_owned(), Renewable::new(&identity)?))
+    /// A certificate by which a node of this process is known to others.
+    pub(crate) fn certify_node(&self, name: &str) -> Result<Certified> {
+        Certified::issue(&self.pki, format!("system:node:{name}"), "system:nodes")
     }
 
     /// A client with an identity of its own.
@@ -144,15 +150,13 @@ impl ControlPlane {
 }
 
 /// The API's TCP port, and for nodes the UDP port of the same number.
-async fn listen(address: SocketAddr, pki: &Pki) -> Result<(TcpListener, Bound)> {
-    let (user, group) = CONTROL_PLANE_SUBJECT;
-    let own = Renewable::new(&pki.issue_client(user, Some(group))?)?;
+async fn listen(address: SocketAddr, pki: &Pki, own: &Renewable) -> Result<(TcpListener, Bound)> {
     let mut n_attempts = 0;
     loop {
         let listener = TcpListener::bind(address).await;
         let listener = listener.with_context(|| format!("listen on {address}; is another cluster running?"))?;
         let both = listener.local_addr().context("read the API's address")?;
-        match Mesh::bind(mesh_config(CONTROL_PLANE, both, pki.ca_pem(), &own)?) {
+        match Mesh::bind(mesh_config(CONTROL_PLANE, both, pki.ca_pem(), own)?) {
             Ok(bound) => return Ok((listener, bound)),
             // A port chosen by the kernel may be in use over UDP.
             Err(_) if address.port() == 0 && n_attempts < PORTS_TRIED_MAX => n_attempts += 1,

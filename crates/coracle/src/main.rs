@@ -1,6 +1,7 @@
 //! A whole WebAssembly cluster in one binary: reads settings, composes roles, drains. It decides nothing else.
 
 mod agent;
+mod certified;
 mod cluster;
 mod control_plane;
 mod layout;

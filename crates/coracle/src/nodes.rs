@@ -29,7 +29,7 @@ pub(crate) async fn start(
     let first = node_names::first(&settings.data_dir)?;
     machine.neighbours.add_mesh(control_plane.mesh());
     for name in node_names::all(&first, settings.n_nodes) {
-        let bound = bind(settings, control_plane, &name)?;
+        let bound = bind(settings, control_plane, &name, scope)?;
         let config = node_config(settings, control_plane, &name, &bound.mesh);
         let router = machine.start_node(config, control_plane.client(User::node(&name)), bound, scope).await?;
         control_plane.api.kubelets().register(&name, router);
@@ -43,10 +43,20 @@ pub(crate) async fn start(
     Ok(())
 }
 
-fn bind(settings: &Cluster, control_plane: &ControlPlane, name: &str) -> Result<Bound> {
-    let (ca_pem, own) = control_plane.node_identity(name)?;
+fn bind(
+    settings: &Cluster,
+    control_plane: &ControlPlane,
+    name: &str,
+    scope: &mut Scope<anyhow::Error>,
+) -> Result<Bound> {
+    let certified = control_plane.certify_node(name)?;
     let listen = SocketAddr::new(settings.common.listen.ip(), 0);
-    Ok(Mesh::bind(mesh_config(name, listen, &ca_pem, &own)?)?)
+    let bound = Mesh::bind(mesh_config(name, listen, control_plane.ca_pem(), certified.own())?)?;
+    scope.spawn(|token| async move {
+        certified.keep(token).await;
+        Ok(())
+    });
+    Ok(bound)
 }
 
 fn node_config(settings: &Cluster, control_plane: &ControlPlane, name: &str, mesh: &Mesh) -> coracle_node::Config {
