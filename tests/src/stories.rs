@@ -5,6 +5,7 @@ mod claims;
 mod controller;
 mod durability;
 mod helm;
+mod isolated;
 mod jobs;
 mod kubectl;
 mod kubectl_forms;

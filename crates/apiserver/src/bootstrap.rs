@@ -17,6 +17,7 @@ use crate::versions::store_failure;
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 const NAME: &str = "kubernetes";
 const LOCAL_PROVISIONER: &str = "local.coracle.dev";
+const ISOLATED: &str = "isolated";
 const PORT: u16 = 443;
 
 /// Notes what is allocated, and makes what is missing.
@@ -32,6 +33,7 @@ pub(crate) async fn run(state: &State) -> Result<(), Status> {
     for (name, value, description) in SYSTEM_PRIORITIES {
         create(state, &classes, "", priority_class(name, value, description)).await?;
     }
+    create(state, &state.resource("node.k8s.io", "v1", "runtimeclasses"), "", runtime_class()).await?;
     create(state, &state.resource("storage.k8s.io", "v1", "storageclasses"), "", storage_class()).await?;
     create(state, &state.resource("", "v1", "services"), "default", service(state)).await?;
     keep(state, &state.resource("", "v1", "endpoints"), endpoints(state)).await?;
@@ -91,6 +93,14 @@ fn priority_class(name: &str, value: i64, description: &str) -> Value {
     json!({
         "kind": "PriorityClass", "apiVersion": "scheduling.k8s.io/v1",
         "metadata": {"name": name}, "value": value, "description": description,
+    })
+}
+
+/// Pods whose containers have processes of their own.
+fn runtime_class() -> Value {
+    json!({
+        "kind": "RuntimeClass", "apiVersion": "node.k8s.io/v1",
+        "metadata": {"name": ISOLATED}, "handler": ISOLATED,
     })
 }
 

@@ -25,6 +25,9 @@ const POLLS_BEFORE_IO: u32 = 11;
 
 fn main() -> ExitCode {
     let settings = Settings::parse();
+    if matches!(settings.command, Command::Sandbox) {
+        return sandbox();
+    }
     // A server's log is its only voice; elsewhere somebody looks at what is printed.
     start_logging(if matches!(settings.command, Command::Server(_) | Command::Agent(_)) { "info" } else { "warn" });
     rustls::crypto::ring::default_provider().install_default().expect("nothing has chosen a provider before main");
@@ -47,11 +50,21 @@ fn run(command: Command) -> anyhow::Result<()> {
                 signals::drain_on_signal(&token, cluster::up(server.into(), token.clone())).await
             }
             Command::Agent(agent) => signals::drain_on_signal(&token, agent::run(agent, token.clone())).await,
+            Command::Sandbox => unreachable!("it has a process without any of this"),
             Command::Client(command) => coracle_cli::run(command, &mut std::io::stdout()).await,
         }
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     result
+}
+
+/// The process of an isolated container. It must not have begun any other thread.
+fn sandbox() -> ExitCode {
+    if coracle_runtime::isolated::is_isolated() {
+        return coracle_runtime::isolated::run();
+    }
+    eprintln!("coracle: only an agent starts a sandbox");
+    ExitCode::FAILURE
 }
 
 /// Logs go to standard error, as `CORACLE_LOG` asks (the syntax of tracing's `EnvFilter`).

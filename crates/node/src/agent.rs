@@ -7,6 +7,7 @@ mod context;
 mod disk;
 mod dispatch;
 mod ended;
+mod handler;
 mod image;
 mod message;
 mod patch;

@@ -52,6 +52,10 @@ impl Outcome {
                 KILLED_CODE
             }
             Exit::Killed => KILLED_CODE,
+            Exit::Lost { code, message } => {
+                let _ = output.stderr.push(format!("Error: {message}\n").into());
+                *code
+            }
         };
         Self::Code(command, code)
     }

@@ -29,15 +29,15 @@ impl Cache {
         Ok(Self { dir, n_written: AtomicU64::new(0) })
     }
 
-    /// The entry of `digest`, if there is a sound one.
-    pub(crate) fn get(&self, engine: &Engine, digest: &str) -> Option<Compiled> {
+    /// The entry of `digest` and its file, if there is a sound one.
+    pub(crate) fn get(&self, engine: &Engine, digest: &str) -> Option<(Compiled, PathBuf)> {
         for entry in fs::read_dir(self.entry_dir(digest)).ok()?.flatten() {
             let path = entry.path();
             if path.extension().is_none_or(|extension| extension != EXTENSION) {
                 continue;
             }
             match verify(&path).and_then(|()| mapped::map(engine, &path).map_err(io::Error::other)) {
-                Ok(compiled) => return Some(compiled),
+                Ok(compiled) => return Some((compiled, path)),
                 Err(error) => {
                     warn!(digest, %error, "dropped a broken entry of the compile cache");
                     let _ = fs::remove_file(&path);
@@ -48,7 +48,7 @@ impl Cache {
     }
 
     /// Keeps `code` as the entry of `digest`, and maps it.
-    pub(crate) fn put(&self, engine: &Engine, digest: &str, code: &[u8]) -> io::Result<Compiled> {
+    pub(crate) fn put(&self, engine: &Engine, digest: &str, code: &[u8]) -> io::Result<(Compiled, PathBuf)> {
         let dir = self.entry_dir(digest);
         fs::create_dir_all(&dir)?;
         let path = dir.join(hash(code)).with_extension(EXTENSION);
@@ -56,7 +56,7 @@ impl Cache {
             dir.join(format!("{}-{}.tmp", std::process::id(), self.n_written.fetch_add(1, Ordering::Relaxed)));
         fs::File::create(&unfinished)?.write_all(code)?;
         fs::rename(&unfinished, &path)?;
-        mapped::map(engine, &path).map_err(io::Error::other)
+        Ok((mapped::map(engine, &path).map_err(io::Error::other)?, path))
     }
 
     fn entry_dir(&self, digest: &str) -> PathBuf {

@@ -8,15 +8,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::http;
+use crate::isolated::Apart;
 use crate::module::ModuleKind;
 use crate::network::Network;
 use crate::pipe::Pipe;
 use crate::sandbox::Sandbox;
 
 /// One directory of the host that a guest sees.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
     pub host: PathBuf,
     pub guest: String,
@@ -132,7 +134,7 @@ pub struct Exec {
 pub struct NotAProcess;
 
 /// How a container ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Exit {
     /// It returned, or called exit.
     Code(i32),
@@ -142,10 +144,12 @@ pub enum Exit {
     OutOfMemory { limit: u64 },
     /// [`Container::kill`] ended it.
     Killed,
+    /// Its own process ended without saying how its guest did. `code` is 128 and the number of the signal, if it was one.
+    Lost { code: i32, message: String },
 }
 
 /// What a container has used so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// CPU time of all its instances since it started.
     pub cpu_ns: u64,
@@ -163,63 +167,112 @@ pub struct Usage {
 
 /// A running container. Dropping it kills the guest.
 pub struct Container {
-    sandbox: Arc<Sandbox>,
+    place: Place,
+}
+
+/// Where its guest runs.
+enum Place {
+    Here(Arc<Sandbox>),
+    /// In a process of its own.
+    Apart(Arc<Apart>),
 }
 
 impl Container {
     pub(crate) fn new(sandbox: Arc<Sandbox>) -> Self {
-        Self { sandbox }
+        Self { place: Place::Here(sandbox) }
+    }
+
+    pub(crate) fn apart(apart: Arc<Apart>) -> Self {
+        Self { place: Place::Apart(apart) }
+    }
+
+    fn kind(&self) -> ModuleKind {
+        match &self.place {
+            Place::Here(sandbox) => sandbox.module.kind(),
+            Place::Apart(apart) => apart.module.kind(),
+        }
+    }
+
+    fn spec(&self) -> &ContainerSpec {
+        match &self.place {
+            Place::Here(sandbox) => &sandbox.spec,
+            Place::Apart(apart) => &apart.spec,
+        }
     }
 
     /// Returns how it ended, once it has. Cancel-safe, and may be asked any number of times.
     pub async fn wait(&self) -> Exit {
-        self.sandbox.ended().await
+        match &self.place {
+            Place::Here(sandbox) => sandbox.ended().await,
+            Place::Apart(apart) => apart.ended().await,
+        }
     }
 
-    /// Returns once an HTTP container accepts connections. For other containers, at once.
+    /// Returns once an HTTP container accepts connections. For other containers, once they have begun.
     ///
     /// When the container ends before that, this never returns: wait for both.
     pub async fn listening(&self) {
-        self.sandbox.listening.opened().await;
+        match &self.place {
+            Place::Here(sandbox) => sandbox.listening.opened().await,
+            Place::Apart(apart) => apart.listening.opened().await,
+        }
     }
 
     /// Asks the guest to end: listeners stop accepting, standard input ends, work in flight goes on.
     ///
     /// An HTTP container ends with code 0 once its last request is answered. A command ends when it chooses to.
     pub fn terminate(&self) {
-        self.sandbox.terminate.cancel();
+        match &self.place {
+            Place::Here(sandbox) => sandbox.terminate.cancel(),
+            Place::Apart(apart) => apart.terminate.cancel(),
+        }
     }
 
     /// Ends the guest now, wherever it is.
     pub fn kill(&self) {
-        self.sandbox.kill.cancel();
+        match &self.place {
+            Place::Here(sandbox) => sandbox.kill.cancel(),
+            Place::Apart(apart) => apart.kill.cancel(),
+        }
     }
 
     /// Runs the container's module once more, beside it: in the same environment, with the same mounts and network, under
     /// the same limits together. It ends with the container at the latest, and is killed when it is dropped.
+    ///
+    /// Beside a container in a process of its own it has one more, with as much memory again.
     pub fn exec(&self, exec: Exec) -> Result<Self, NotAProcess> {
-        match self.sandbox.module.kind() {
-            ModuleKind::Http => Err(NotAProcess),
-            ModuleKind::Command | ModuleKind::CoreCommand => Ok(Self::new(self.sandbox.exec(exec))),
+        match (self.kind(), &self.place) {
+            (ModuleKind::Http, _) => Err(NotAProcess),
+            (ModuleKind::Command | ModuleKind::CoreCommand, Place::Here(sandbox)) => Ok(Self::new(sandbox.exec(exec))),
+            (ModuleKind::Command | ModuleKind::CoreCommand, Place::Apart(apart)) => Ok(Self::apart(apart.exec(exec))),
         }
     }
 
     /// Sets the limits anew, for what runs and for what is yet to run. Memory that is held already is not taken away.
     pub fn set_limits(&self, memory_max: Option<u64>, cpu_max: Option<f64>) {
-        self.sandbox.memory.set_max(memory_max);
-        self.sandbox.cpu.set_max(cpu_max);
+        match &self.place {
+            Place::Here(sandbox) => {
+                sandbox.memory.set_max(memory_max);
+                sandbox.cpu.set_max(cpu_max);
+            }
+            Place::Apart(apart) => apart.set_limits(memory_max, cpu_max),
+        }
     }
 
-    /// What it has used so far.
+    /// What it has used so far. Of a container in a process of its own, all but the CPU time is as of the last question.
     pub fn usage(&self) -> Usage {
-        self.sandbox.usage()
+        match &self.place {
+            Place::Here(sandbox) => sandbox.usage(),
+            Place::Apart(apart) => apart.usage(),
+        }
     }
 
     /// What an HTTP container has counted of its requests; nothing for any other.
     pub fn requests(&self) -> Option<http::Requests> {
-        match self.sandbox.module.kind() {
-            ModuleKind::Http => Some(self.sandbox.requests.reading(self.sandbox.memory.n_instances())),
-            ModuleKind::Command | ModuleKind::CoreCommand => None,
+        match (self.kind(), &self.place) {
+            (ModuleKind::Http, Place::Here(sandbox)) => Some(sandbox.requests()),
+            (ModuleKind::Http, Place::Apart(apart)) => Some(apart.requests()),
+            (ModuleKind::Command | ModuleKind::CoreCommand, _) => None,
         }
     }
 
@@ -227,23 +280,29 @@ impl Container {
     /// ended. There is none of a server's requests, of a guest that held very much memory, nor of one in a process of
     /// its own.
     pub fn take_coredump(&self) -> Option<Bytes> {
-        self.sandbox.coredump.lock().take()
+        match &self.place {
+            Place::Here(sandbox) => sandbox.coredump.lock().take(),
+            Place::Apart(_) => None,
+        }
     }
 
     /// What it sees of the host's files.
     pub fn mounts(&self) -> &[Mount] {
-        &self.sandbox.spec.mounts
+        &self.spec().mounts
     }
 
     /// The addresses of the network that it was given.
     pub fn addresses(&self) -> Vec<IpAddr> {
-        self.sandbox.spec.network.addresses()
+        self.spec().network.addresses()
     }
 }
 
 impl Drop for Container {
     fn drop(&mut self) {
-        self.sandbox.kill.cancel();
-        self.sandbox.tasks.abort();
+        self.kill();
+        match &self.place {
+            Place::Here(sandbox) => sandbox.tasks.abort(),
+            Place::Apart(apart) => apart.tasks.abort(),
+        }
     }
 }

@@ -18,7 +18,7 @@ const MEMORY_KEEP_RESIDENT: usize = 512 << 10;
 const TABLE_KEEP_RESIDENT: usize = 16 << 10;
 const STACK_KEEP_RESIDENT: usize = 16 << 10;
 const TABLE_ELEMENTS_MAX: usize = 100_000;
-const STACK_SIZE: usize = 2 << 20;
+pub(crate) const STACK_SIZE: usize = 2 << 20;
 const WASM_STACK_MAX: usize = 1 << 20;
 /// Core modules of one component, as a multiple of its instances: a command built by Rust or C has three.
 const CORE_INSTANCES_PER_INSTANCE: u32 = 4;
@@ -29,6 +29,8 @@ const WARM_SLOTS_MAX: u32 = 64;
 pub(crate) struct Engine {
     pub(crate) wasm: wasmtime::Engine,
     pub(crate) ticker: Ticker,
+    /// Guests yield at every tick. Where they do not, whoever runs them must be able to do without their threads.
+    pub(crate) interrupts: bool,
     pub(crate) tls: Tls,
     heavy: OnceLock<Heavy>,
 }
@@ -44,7 +46,16 @@ impl Engine {
         };
         let ticker = Ticker::new(wasm.clone());
         let tls = Tls::new(config.authorities_pem.clone());
-        Ok(Self { wasm, ticker, tls, heavy: OnceLock::new() })
+        Ok(Self { wasm, ticker, interrupts: true, tls, heavy: OnceLock::new() })
+    }
+
+    /// An engine whose guests are never interrupted, for a process that runs one container.
+    pub(crate) fn uninterrupted(authorities_pem: &str) -> Result<Self, Error> {
+        let mut config = base();
+        config.epoch_interruption(false);
+        let wasm = wasmtime::Engine::new(&config).map_err(|error| Error::Engine(format!("{error:#}")))?;
+        let (ticker, tls) = (Ticker::new(wasm.clone()), Tls::new(authorities_pem.to_owned()));
+        Ok(Self { wasm, ticker, interrupts: false, tls, heavy: OnceLock::new() })
     }
 
     /// The threads for guests that compute without pause, made when the first of them shows up.

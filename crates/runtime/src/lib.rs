@@ -25,6 +25,7 @@ mod files;
 mod guest;
 mod heavy;
 pub mod http;
+pub mod isolated;
 mod limits;
 mod linker;
 mod loader;

@@ -1,7 +1,9 @@
 //! From bytes to a module that can be started: inspected, compiled once, linked once, and remembered while in use.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::future::Future;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -31,6 +33,8 @@ pub(crate) struct Loader {
     slots: Mutex<HashMap<String, Arc<AsyncMutex<Slot>>>>,
     workshop: Workshop,
     n_compilations: AtomicU64,
+    /// Modules hold their compiled code open, for processes of their own.
+    keeps_code: bool,
 }
 
 /// What is known of one digest.
@@ -51,6 +55,7 @@ impl Loader {
             slots: Mutex::default(),
             workshop: Workshop::new(config.compilations_max),
             n_compilations: AtomicU64::new(0),
+            keeps_code: !engine.interrupts,
         })
     }
 
@@ -117,8 +122,8 @@ impl Loader {
     }
 
     fn cached(&self, digest: &str) -> Option<Arc<Module>> {
-        let compiled = self.cache.get(&self.engine, digest)?;
-        self.link(digest, compiled).ok()
+        let (compiled, path) = self.cache.get(&self.engine, digest)?;
+        self.link(digest, compiled, &path).ok()
     }
 
     fn compile(&self, digest: &str, wasm: &[u8]) -> Result<Arc<Module>, LoadError> {
@@ -129,19 +134,21 @@ impl Loader {
             Encoding::Component => self.engine.precompile_component(wasm),
         };
         let code = code.map_err(|error| LoadError::Invalid { cause: one_line(&error) })?;
-        let compiled = self
+        let (compiled, path) = self
             .cache
             .put(&self.engine, digest, &code)
             .map_err(|error| LoadError::Internal { cause: format!("keep the compiled code: {error}") })?;
-        self.link(digest, compiled)
+        self.link(digest, compiled, &path)
     }
 
-    fn link(&self, digest: &str, compiled: Compiled) -> Result<Arc<Module>, LoadError> {
+    fn link(&self, digest: &str, compiled: Compiled, path: &Path) -> Result<Arc<Module>, LoadError> {
         let (entry, imports) = match compiled {
             Compiled::Core(module) => self.linkers.link_core(&module)?,
             Compiled::Component(component) => self.linkers.link_component(&component)?,
         };
-        Ok(Arc::new(Module { digest: digest.to_owned(), imports, entry }))
+        let code = self.keeps_code.then(|| File::open(path)).transpose();
+        let code = code.map_err(|error| LoadError::Internal { cause: format!("open the compiled code: {error}") })?;
+        Ok(Arc::new(Module { digest: digest.to_owned(), imports, entry, code }))
     }
 }
 

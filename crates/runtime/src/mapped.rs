@@ -1,4 +1,4 @@
-//! Maps compiled code from disk into memory. The crate's only unsafe file: wasmtime trusts that what it maps is what
+//! Maps compiled code from disk into memory. Unsafe, because wasmtime trusts that what it maps is what
 //! it once produced, and the cache has made sure of it.
 #![expect(unsafe_code, reason = "wasmtime cannot check compiled code, so it makes loading it unsafe")]
 

@@ -45,7 +45,11 @@ impl CpuAccount {
         self.used_ns.load(Ordering::Relaxed)
     }
 
-    fn charge(&self, spent: Duration) {
+    pub(crate) fn has_share(&self) -> bool {
+        self.has_share.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn charge(&self, spent: Duration) {
         self.used_ns.fetch_add(nanos(spent), Ordering::Relaxed);
         if self.has_share.load(Ordering::Relaxed)
             && let Some(share) = &mut *self.share.lock()
@@ -54,7 +58,8 @@ impl CpuAccount {
         }
     }
 
-    fn pause_until(&self) -> Option<Instant> {
+    /// When the container will have paid its debt, if it has one.
+    pub(crate) fn pause_until(&self) -> Option<Instant> {
         if !self.has_share.load(Ordering::Relaxed) {
             return None;
         }
@@ -151,7 +156,7 @@ impl<T: Send + 'static> Metered<T> {
 
     fn poll_here(&mut self, cx: &mut Context<'_>) -> Poll<T> {
         let Place::Here(work) = &mut self.place else { unreachable!("the caller has looked") };
-        let computing = self.engine.ticker.enter();
+        let computing = self.engine.interrupts.then(|| self.engine.ticker.enter());
         let before = thread_cpu_time();
         let polled = work.as_mut().poll(cx);
         let spent = thread_cpu_time().saturating_sub(before);
@@ -186,7 +191,7 @@ impl<T: Send + 'static> Future for Metered<T> {
         }
         ready!(self.poll_pause(cx));
         let polled = self.poll_here(cx);
-        if polled.is_pending() && self.n_full_ticks >= FULL_TICKS_MAX && !self.stays {
+        if polled.is_pending() && self.n_full_ticks >= FULL_TICKS_MAX && !self.stays && self.engine.interrupts {
             self.move_to_heavy(cx);
         }
         polled

@@ -1,6 +1,7 @@
 //! A loaded image, ready to be instantiated any number of times, and why an image may not be loadable.
 
 use std::fmt;
+use std::fs::File;
 use std::sync::Arc;
 
 use wasmtime_wasi::p2::bindings::CommandPre;
@@ -26,6 +27,8 @@ pub struct Module {
     pub(crate) digest: String,
     pub(crate) imports: Vec<String>,
     pub(crate) entry: Entry,
+    /// What it is compiled to, when it is for processes of their own.
+    pub(crate) code: Option<File>,
 }
 
 /// A module's way in, found and checked once.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A connected byte stream. Shutting down its write side is a half-close; dropping it closes it.
@@ -52,7 +53,7 @@ pub trait Network: Send + Sync + 'static {
 }
 
 /// What can go wrong, in the words of `wasi:sockets/network.error-code`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum NetworkError {
     #[error("access denied")]
     AccessDenied,

@@ -2,13 +2,14 @@
 
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
 use crate::container::{Container, ContainerSpec};
 use crate::engine::{self, Engine};
 use crate::files;
+use crate::isolated::{Apart, Isolation, Launcher, Unavailable};
 use crate::loader::Loader;
 use crate::module::{LoadError, Module};
 use crate::sandbox;
@@ -24,6 +25,8 @@ pub struct Config {
     pub compilations_max: usize,
     /// Certificates of authorities that guests' requests trust besides those that the host's owner trusts.
     pub authorities_pem: String,
+    /// How containers get processes of their own.
+    pub isolation: Isolation,
 }
 
 impl Config {
@@ -34,6 +37,7 @@ impl Config {
             instances_max: 1000,
             compilations_max: 2,
             authorities_pem: String::new(),
+            isolation: Isolation::default(),
         }
     }
 }
@@ -52,6 +56,10 @@ pub enum Error {
 pub struct Runtime {
     engine: Arc<Engine>,
     loader: Arc<Loader>,
+    /// For processes of their own: code of an engine that does not interrupt.
+    isolated: Arc<OnceLock<Arc<Loader>>>,
+    launcher: Arc<Launcher>,
+    config: Arc<Config>,
 }
 
 impl Runtime {
@@ -60,7 +68,8 @@ impl Runtime {
         files::raise_limit();
         let engine = Arc::new(engine::Engine::new(&config)?);
         let loader = Arc::new(Loader::new(&engine, &config)?);
-        Ok(Self { engine, loader })
+        let launcher = Arc::new(Launcher::new(config.isolation.clone(), config.authorities_pem.clone()));
+        Ok(Self { engine, loader, isolated: Arc::default(), launcher, config: Arc::new(config) })
     }
 
     /// The module of `digest`: the one in use, the one in the cache, or compiled from what `read` brings.
@@ -74,13 +83,41 @@ impl Runtime {
         self.loader.load(digest, read).await
     }
 
-    /// How many modules were compiled since this runtime was made.
-    pub fn compilations(&self) -> u64 {
-        self.loader.compilations()
+    /// As [`Runtime::load`], for containers that shall run in processes of their own.
+    pub async fn load_isolated<F, R>(&self, digest: &str, read: F) -> Result<Arc<Module>, LoadError>
+    where
+        F: FnOnce() -> R,
+        R: Future<Output = std::io::Result<Bytes>>,
+    {
+        let loader = self.isolated_loader().map_err(|error| LoadError::Internal { cause: error.to_string() })?;
+        loader.load(digest, read).await
     }
 
-    /// Starts a container. Its tasks run on the tokio runtime of the caller.
+    fn isolated_loader(&self) -> Result<Arc<Loader>, Error> {
+        if let Some(loader) = self.isolated.get() {
+            return Ok(Arc::clone(loader));
+        }
+        let engine = Engine::uninterrupted(&self.config.authorities_pem)?;
+        let loader = Arc::new(Loader::new(&engine, &self.config)?);
+        Ok(Arc::clone(self.isolated.get_or_init(|| loader)))
+    }
+
+    /// Why containers cannot have processes of their own here, if they cannot.
+    pub fn isolates(&self) -> Result<(), Unavailable> {
+        self.launcher.available()
+    }
+
+    /// How many modules were compiled since this runtime was made.
+    pub fn compilations(&self) -> u64 {
+        self.loader.compilations() + self.isolated.get().map_or(0, |loader| loader.compilations())
+    }
+
+    /// Starts a container, in a process of its own if its module was loaded for that. Its tasks run on the tokio runtime of
+    /// the caller.
     pub fn start(&self, module: &Arc<Module>, spec: ContainerSpec) -> Container {
-        Container::new(sandbox::start(Arc::clone(&self.engine), Arc::clone(module), spec))
+        match module.code {
+            None => Container::new(sandbox::start(Arc::clone(&self.engine), Arc::clone(module), spec)),
+            Some(_) => Container::apart(Apart::start(&self.launcher, module, spec)),
+        }
     }
 }

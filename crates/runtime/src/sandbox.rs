@@ -117,6 +117,11 @@ impl Sandbox {
         }
     }
 
+    /// What it has counted of its requests.
+    pub(crate) fn requests(&self) -> http::Requests {
+        self.requests.reading(self.memory.n_instances())
+    }
+
     /// Counts and holds to its share what `work` computes.
     pub(crate) fn metered<T, F>(&self, work: F) -> Metered<T>
     where

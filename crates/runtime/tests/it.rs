@@ -7,6 +7,7 @@ mod it {
     mod exec;
     mod host;
     mod http;
+    mod isolated;
     mod limits;
     mod loading;
     mod sockets;

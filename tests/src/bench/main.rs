@@ -8,6 +8,7 @@ mod etcd;
 mod events;
 mod http;
 mod idle;
+mod isolated;
 mod lists;
 mod objects;
 mod process;
@@ -26,6 +27,7 @@ const BENCHES: &[Bench] = &[
     ("objects", objects::run),
     ("rollout", rollout::run),
     ("http", http::run),
+    ("isolated", isolated::run),
 ];
 
 fn main() -> Result<()> {

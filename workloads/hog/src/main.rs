@@ -1,4 +1,5 @@
-//! Takes memory, CPU time, or both: `hog memory MIB`, `hog cpu [SECONDS]`, `hog both MIB`. Without an end given, it goes
+//! Takes memory, CPU time, or both: `hog memory MIB`, `hog cpu [SECONDS]`, `hog both MIB`; `hog work ROUNDS` says how long
+//! it took. Without an end given, it goes
 //! on until it is stopped.
 
 use std::time::{Duration, Instant};
@@ -18,8 +19,14 @@ fn main() {
             println!("holding {} MiB", held.len());
             burn(None);
         }
+        Some("work") => {
+            let start = Instant::now();
+            let found = work(number.unwrap_or(1));
+            println!("worked for {} ms", start.elapsed().as_secs_f64() * 1000.0);
+            println!("found {found} primes");
+        }
         _ => {
-            eprintln!("usage: hog memory MIB | hog cpu [SECONDS] | hog both MIB");
+            eprintln!("usage: hog memory MIB | hog cpu [SECONDS] | hog both MIB | hog work ROUNDS");
             std::process::exit(2);
         }
     }
@@ -27,6 +34,26 @@ fn main() {
 
 fn take(mebibytes: u64) -> Vec<Vec<u8>> {
     (0..mebibytes).map(|_| vec![1u8; 1 << 20]).collect()
+}
+
+/// A sieve, over and over: short loops with a store in each.
+fn work(rounds: u64) -> usize {
+    const BELOW: usize = 1 << 20;
+    let mut found = 0;
+    let mut composite = vec![false; BELOW];
+    for _ in 0..rounds {
+        composite.fill(false);
+        for n in 2..BELOW {
+            if !composite[n] {
+                found += 1;
+                for multiple in (n * 2..BELOW).step_by(n) {
+                    composite[multiple] = true;
+                }
+            }
+        }
+        std::hint::black_box(&mut composite);
+    }
+    found
 }
 
 fn burn(how_long: Option<Duration>) {

@@ -120,6 +120,11 @@ impl Last {
                     ..plain(KILLED_CODE, "OOMKilled")
                 }
             }
+            Exit::Lost { code, message } => Self {
+                message: Some(message.clone()),
+                notice: Some(("Lost", format!("{message}; exit code {code}"))),
+                ..plain(*code, "Error")
+            },
         }
     }
 }
@@ -157,6 +162,7 @@ mod tests {
             (Exit::Trap { message: "unreachable".into(), backtrace: String::new() }, 134, "Error"),
             (Exit::OutOfMemory { limit: 64 }, 137, "OOMKilled"),
             (Exit::Killed, 137, "Error"),
+            (Exit::Lost { code: 139, message: "its process was ended by SIGSEGV".into() }, 139, "Error"),
         ] {
             let last = last(&exit);
             assert_eq!((last.exit_code, last.reason), (code, reason), "{exit:?}");

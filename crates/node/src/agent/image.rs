@@ -8,6 +8,7 @@ use coracle_runtime::{LoadError, Module};
 use k8s_openapi::api::core::v1 as core;
 
 use super::Context;
+use super::handler::Handler;
 use crate::error::chain;
 use crate::images::{OwnRegistry, Present};
 use crate::lifecycle::{ContainerPlan, Notice, Plan, PullPolicy, Severity};
@@ -27,6 +28,7 @@ pub(super) async fn load(
     pod: Arc<core::Pod>,
     plan: Arc<Plan>,
     container: usize,
+    handler: Handler,
 ) -> Result<Loaded, Refusal> {
     let planned = &plan.containers[container];
     let reference: Reference =
@@ -36,7 +38,11 @@ pub(super) async fn load(
     };
     let present = have(&context, planned, &reference, tell).await?;
     let read = || context.images.read(&present);
-    match context.runtime.load(&present.layer, read).await {
+    let loaded = match handler {
+        Handler::Shared => context.runtime.load(&present.layer, read).await,
+        Handler::Isolated => context.runtime.load_isolated(&present.layer, read).await,
+    };
+    match loaded {
         Ok(module) => Ok(Loaded { id: present.id.clone(), module }),
         Err(error) => {
             context.images.forget(&reference);

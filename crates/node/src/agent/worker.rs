@@ -6,7 +6,7 @@ mod drain;
 mod removal;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use coracle_client::Key;
@@ -22,6 +22,7 @@ use tokio::time::Instant;
 
 use self::removal::Removal;
 use super::dispatch::Desired;
+use super::handler::Handler;
 use super::image::{Loaded, Refusal};
 use super::report::{Report, Written};
 use super::sandbox::{Failure, Tokens};
@@ -37,9 +38,20 @@ const IDLE: Duration = Duration::from_secs(3600);
 enum Effect {
     Event(Event),
     Prepared(Result<Option<Instant>, Failure>),
-    Loaded { container: usize, outcome: Result<Loaded, Refusal> },
-    Started { container: usize, outcome: Result<Running, Refusal> },
-    Exited { container: usize, attempt: u32, terminated: Terminated, notice: Option<Notice> },
+    Loaded {
+        container: usize,
+        outcome: Result<Loaded, Refusal>,
+    },
+    Started {
+        container: usize,
+        outcome: Result<Running, Refusal>,
+    },
+    Exited {
+        container: usize,
+        attempt: u32,
+        terminated: Terminated,
+        notice: Option<Notice>,
+    },
     Written(Written),
     Refreshed(Result<Option<Instant>, Failure>),
     /// Why the pod must go, when it has taken too much of the disk.
@@ -57,6 +69,8 @@ pub(super) struct Worker {
     directories: Directories,
     network: Option<Arc<PodNetwork>>,
     tokens: Arc<Tokens>,
+    /// How its containers are run, once that is known.
+    handler: Arc<OnceLock<Handler>>,
     loaded: HashMap<usize, Loaded>,
     /// At most a few per container.
     effects: FuturesUnordered<BoxFuture<'static, Effect>>,
@@ -98,6 +112,7 @@ impl Worker {
             directories,
             network: None,
             tokens: Arc::default(),
+            handler: Arc::default(),
             loaded: HashMap::new(),
             effects: FuturesUnordered::new(),
             report,

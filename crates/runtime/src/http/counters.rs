@@ -4,13 +4,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
+use serde::{Deserialize, Serialize};
 
 /// The upper bounds of the buckets of [`Latency`], in seconds. What took longer is in one more bucket.
 pub const LATENCY_BOUNDS_S: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// What an HTTP container has done since it started, and does now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requests {
     /// Answers by the class of their status: 1xx, 2xx, 3xx, 4xx and 5xx. Those that the host gave are among them.
     pub n_answers: [u64; 5],
@@ -33,7 +34,7 @@ pub struct Requests {
 }
 
 /// How long requests took, from their arrival to their answer's head.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Latency {
     /// How many fell into each bucket of [`LATENCY_BOUNDS_S`], and how many were beyond. Not cumulative.
     pub n_by_bucket: [u64; LATENCY_BOUNDS_S.len() + 1],

@@ -148,6 +148,6 @@ pub(crate) fn words_for(error: &wasmtime::Error) -> String {
         Exit::Trap { message, backtrace, .. } => format!("{message}\n{backtrace}"),
         Exit::OutOfMemory { limit } => format!("memory limit of {limit} bytes exceeded\n"),
         Exit::Code(code) => format!("the handler exited with code {code}\n"),
-        Exit::Killed => "it was killed\n".into(),
+        Exit::Killed | Exit::Lost { .. } => "it was killed\n".into(),
     }
 }

@@ -266,16 +266,15 @@ pub(crate) fn runtime() -> Runtime {
 
 pub(crate) async fn load(runtime: &Runtime, name: &str) -> Arc<Module> {
     let bytes = wasm(name);
-    let digest = format!("{name}:{}", blake(&bytes));
-    runtime.load(&digest, async || Ok(bytes)).await.unwrap()
+    runtime.load(&digest(name, &bytes), async || Ok(bytes)).await.unwrap()
 }
 
 /// Enough to tell one build of a workload from another.
-fn blake(bytes: &[u8]) -> String {
+pub(crate) fn digest(name: &str, bytes: &[u8]) -> String {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
+    format!("{name}:{:016x}", hasher.finish())
 }
 
 /// Starts a module on `host`, as `change` wants it.

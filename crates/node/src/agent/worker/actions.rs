@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::{Effect, Worker};
 use crate::agent::ended::Watched;
+use crate::agent::handler::{self, Handler};
 use crate::agent::sandbox::{self, Failure};
 use crate::agent::{Running, addresses, command, disk, image, prober, start::Start};
 use crate::containers;
@@ -28,8 +29,9 @@ impl Worker {
             Action::Prepare => self.prepare(),
             Action::Pull { container } => {
                 let (context, pod, plan) = (self.context.clone(), self.pod.clone(), self.plan());
+                let handler = self.handler.get().copied().unwrap_or(Handler::Shared);
                 self.begin(async move {
-                    Effect::Loaded { container, outcome: image::load(context, pod, plan, container).await }
+                    Effect::Loaded { container, outcome: image::load(context, pod, plan, container, handler).await }
                 });
             }
             Action::Start { container, attempt } => self.start(container, attempt),
@@ -115,10 +117,17 @@ impl Worker {
             }
         }
         let write = self.write_volumes();
+        let (context, pod, reader) = (self.context.clone(), self.pod.clone(), self.reader.clone());
+        let known = self.handler.clone();
         let (dir, has, remembers) = (self.handle.dir.clone(), self.addresses(), self.context.config.remembers);
         self.begin(async move {
             if remembers {
                 addresses::write(&dir, &has).await;
+            }
+            match handler::of(&reader, &context.runtime, &pod).await {
+                // What was known before stays.
+                Ok(handler) => drop(known.set(handler)),
+                Err(failure) => return Effect::Prepared(Err(failure)),
             }
             Effect::Prepared(write.await)
         });
