@@ -44,7 +44,12 @@ impl World {
         let config = Config { instances_max: 64, ..Config::new(cache.path()) };
         let runtime = Runtime::new(config).map_err(|error| error.to_string())?;
         let nets = ["10.0.0.0/8", "fd00::/64"].map(|net| net.parse().expect("it is a network")).to_vec();
-        let config = FabricConfig { pod_cidrs: nets.clone(), cluster_cidrs: nets, egress: Egress::Denied };
+        let config = FabricConfig {
+            pod_cidrs: nets.clone(),
+            cluster_cidrs: nets,
+            egress: Egress::Denied,
+            ..FabricConfig::default()
+        };
         let fabric = Fabric::new(config);
         fabric.set_names(Arc::new(Known));
         let pod = attach(&fabric, "server", 2)?;
