@@ -5,6 +5,7 @@ mod claims;
 mod controller;
 mod durability;
 mod helm;
+mod http_containers;
 mod isolated;
 mod jobs;
 mod kubectl;

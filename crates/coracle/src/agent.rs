@@ -49,8 +49,9 @@ pub(crate) async fn run(settings: Agent, token: CancellationToken) -> Result<()>
     let node_ports = settings.node.node_port_address.unwrap_or(settings.listen.ip());
 
     let mut scope = Scope::child_of(&token);
+    let (n_pods, ca_pem) = (config.max_pods, &joined.ca_pem);
     let mut machine =
-        Machine::open(layout, client.clone(), &data_dir, Some(record), config.max_pods, node_ports).await?;
+        Machine::open(layout, client.clone(), &data_dir, Some(record), n_pods, node_ports, ca_pem).await?;
     let control_plane = Member { addresses: vec![server], networks: Vec::new() };
     machine.neighbours.add_member(CONTROL_PLANE, control_plane);
     let name = joined.name.clone();

@@ -44,7 +44,7 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// A machine for `n_pods` pods in all, which reads services and nodes through `client`, and keeps them in `record` if
-    /// it must do without the API server.
+    /// it must do without the API server. Guests trust the authority of `ca_pem` besides those of the host.
     pub(crate) async fn open(
         layout: Layout,
         client: Client,
@@ -52,6 +52,7 @@ impl Machine {
         record: Option<PathBuf>,
         n_pods: u32,
         node_port_address: IpAddr,
+        ca_pem: &str,
     ) -> Result<Self> {
         let services = Informer::new(Api::all(client.clone()));
         let slices = Informer::new(Api::all(client.clone()));
@@ -68,7 +69,7 @@ impl Machine {
         let conf = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
         let upstream = asked.map(|asked| coracle_dns::upstream_of(&conf, asked)).unwrap_or_default();
         let names = ClusterNames::asking(services.clone(), slices.clone(), &layout.cluster_domain, upstream);
-        let (runtime, images) = open_engine(data_dir, n_pods + INSTANCES_SPARE).await?;
+        let (runtime, images) = open_engine(data_dir, n_pods + INSTANCES_SPARE, ca_pem).await?;
         Ok(Self {
             node_port_address,
             runtime,
@@ -180,10 +181,11 @@ fn answering(node: &Node, mesh: &Mesh) -> Router {
     node.router().route("/net/links", links)
 }
 
-async fn open_engine(data_dir: &Path, instances_max: u32) -> Result<(Runtime, Arc<Images>)> {
+async fn open_engine(data_dir: &Path, instances_max: u32, ca_pem: &str) -> Result<(Runtime, Arc<Images>)> {
     let (cache_dir, images_dir) = (data_dir.join("compiled"), data_dir.join("images"));
+    let authorities_pem = ca_pem.to_owned();
     let opened = spawn_blocking(move || {
-        let config = coracle_runtime::Config { instances_max, ..coracle_runtime::Config::new(cache_dir) };
+        let config = coracle_runtime::Config { instances_max, authorities_pem, ..coracle_runtime::Config::new(cache_dir) };
         let runtime = Runtime::new(config)?;
         let images = Images::open(&images_dir)?;
         anyhow::Ok((runtime, Arc::new(images)))

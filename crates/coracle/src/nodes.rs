@@ -23,8 +23,9 @@ pub(crate) async fn start(
 ) -> Result<()> {
     let client = control_plane.client(User::new("system:kube-proxy", &[]));
     let n_pods = u32::from(settings.n_nodes) * settings.max_pods;
-    let mut machine =
-        Machine::open(settings.layout(), client, &settings.data_dir, None, n_pods, settings.node_port_address).await?;
+    let (data_dir, node_ports) = (&settings.data_dir, settings.node_port_address);
+    let ca_pem = control_plane.ca_pem();
+    let mut machine = Machine::open(settings.layout(), client, data_dir, None, n_pods, node_ports, ca_pem).await?;
     steps.done("wasm engine ready");
     let first = node_names::first(&settings.data_dir)?;
     machine.neighbours.add_mesh(control_plane.mesh());

@@ -35,6 +35,7 @@ mod node;
 mod recall;
 mod registration;
 mod road;
+mod serving;
 mod sessions;
 mod spdy;
 mod streams;

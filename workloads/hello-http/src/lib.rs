@@ -1,4 +1,5 @@
-//! Answers every request with `hello from POD_NAME`, and the path that was asked for.
+//! Answers every request with `hello from POD_NAME`, and the path that was asked for. With `LOG` in its environment, it writes
+//! a line for each.
 
 use wasip2::exports::http::incoming_handler::Guest;
 use wasip2::http::types::{Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam};
@@ -12,6 +13,9 @@ impl Guest for Hello {
         let pod = std::env::var("POD_NAME").unwrap_or_else(|_| "nowhere".into());
         let path = request.path_with_query().unwrap_or_else(|| "/".into());
         let text = format!("hello from {pod} {path}\n");
+        if std::env::var_os("LOG").is_some() {
+            println!("answered {path}");
+        }
         let headers = Fields::new();
         headers.set("content-type", &[b"text/plain; charset=utf-8".to_vec()]).expect("the header is well formed");
         let response = OutgoingResponse::new(headers);

@@ -19,6 +19,7 @@ use crate::error::chain;
 use crate::logs::remove_before;
 use crate::names;
 use crate::objects::{self, Objects};
+use crate::serving::Serving;
 use crate::volumes::{self, Directories};
 
 const CONFIG_ERROR: &str = "CreateContainerConfigError";
@@ -48,6 +49,7 @@ impl Start {
         let spec = self.pod.spec.as_ref().ok_or_else(|| refused("the pod has no spec"))?;
         let container = containers::named(spec, &self.name);
         let container = &container.ok_or_else(|| refused("the pod has no such container"))?;
+        let serving = self.serving()?;
         let environment = self.environment(spec, container).await?;
         let (mounts, message) = self.mounts(spec, container, &environment).await?;
         let dir = self.handle.log_dir(&self.name);
@@ -66,6 +68,10 @@ impl Start {
             memory_max,
             cpu_max,
             http_port: http_port(container),
+            instance_requests_max: serving.instance_requests_max,
+            requests_max: serving.requests_max,
+            requests_queued_max: serving.requests_queued_max,
+            request_time_max: Some(serving.request_time_max),
             working_dir: container.working_dir.clone(),
             ..ContainerSpec::new(format!("{}/{}", self.handle.key, self.name), self.network.clone(), attached.clone())
         };
@@ -86,6 +92,12 @@ impl Start {
             rate: Arc::new(Rate::new()),
             message,
         })
+    }
+
+    fn serving(&self) -> Result<Serving, Refusal> {
+        let annotations = self.pod.metadata.annotations.as_ref();
+        let serving = annotations.map_or_else(|| Ok(Serving::default()), Serving::of);
+        serving.map_err(|error| (CONFIG_ERROR, error.to_string()))
     }
 
     async fn environment(&self, spec: &core::PodSpec, container: &core::Container) -> Result<Environment, Refusal> {
