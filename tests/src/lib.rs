@@ -8,5 +8,6 @@ mod stories;
 pub mod cluster;
 pub mod http;
 pub mod machines;
+pub mod observers;
 pub mod oracle;
 pub mod wait;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::{said, workload_file};
 use crate::machines::{Machine, Network, Role};
+use crate::observers::{Capture, Load};
 use crate::wait;
 
 /// A server on the first machine, and an agent on each other.
@@ -17,6 +18,9 @@ struct Story {
     agents: BTreeMap<&'static str, Role>,
 }
 
+/// How long a node may be silent, and how long it may have been when it dies.
+const GRACE: Duration = Duration::from_secs(20);
+const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How long the server stands still: longer than a node may be silent.
 const FROZEN: Duration = Duration::from_secs(30);
 const OWN_PORT: u16 = 30081;
@@ -32,8 +36,15 @@ fn nodes_join_talk_and_survive_what_the_network_does() {
     story.push("netcat");
     story.push("hello-http");
     let servers = story.servers();
+    let capture = Capture::start(story.network.machine(1), &dir.path().join("n1.pcap"));
     story.everybody_talks_to_everybody(&servers, "first");
+    if let Some(capture) = capture {
+        story.nothing_was_seen_in_clear(capture);
+    }
+    story.a_pod_finds_names_of_its_own(&servers);
     story.a_node_port_answers_on_every_machine();
+    story.datagrams_come_in_from_outside();
+    story.a_rolling_update_loses_no_request();
 
     story.network.cut(1, 2, true);
     story.link("n1", "n2", "relayed");
@@ -45,14 +56,7 @@ fn nodes_join_talk_and_survive_what_the_network_does() {
 
     story.nodes_do_without_the_server(dir.path());
 
-    story.agents.remove("n2").unwrap().kill();
-    wait::until("the pods of the dead node to be replaced", || {
-        let nodes = story.ask(&["get", "pods", "-l", "app=hello", "-o", "jsonpath={.items[*].spec.nodeName}"]);
-        let ready = story.ask(&["get", "deployment", "hello", "-o", "jsonpath={.status.readyReplicas}"]);
-        if ready == "3" && !nodes.contains("n2") { Ok(()) } else { Err(format!("{ready} ready on {nodes}")) }
-    });
-    story.service_answers_on(1);
-    story.service_answers_on(3);
+    story.a_node_dies_under_load();
 }
 
 fn a_token_that_was_revoked_is_of_no_use(story: &Story, dir: &Path) {
@@ -152,10 +156,7 @@ impl Story {
         self.apply(&pods);
         for pod in &pods {
             let name = pod["metadata"]["name"].as_str().unwrap();
-            wait::until("an answer", || {
-                let phase = self.ask(&["get", "pod", name, "-o", "jsonpath={.status.phase}"]);
-                if phase == "Succeeded" { Ok(()) } else { Err(format!("{name} is {phase}; {}", self.links())) }
-            });
+            self.succeeded(name);
             let log = self.ask(&["logs", name]);
             assert!(log.contains(&name[4..]), "{name}: {log}");
         }
@@ -238,6 +239,124 @@ impl Story {
             "spec": {"type": "NodePort", "selector": {"app": "own"}, "ports": [{"port": 80, "nodePort": OWN_PORT}]},
         });
         self.apply(&[secret, pod, service]);
+    }
+
+    /// What pods of different nodes said to each other was encrypted, and there was nothing else between the nodes.
+    fn nothing_was_seen_in_clear(&self, capture: Capture) {
+        let [n1, n2] = [1, 2].map(|idx| self.network.machine(idx).address);
+        let (bytes, in_clear) = capture.finish(&format!("ip.addr == {n1} && ip.addr == {n2} && !udp"));
+        assert_eq!(in_clear, "");
+        assert!(bytes.len() > 10_000, "{} bytes were captured", bytes.len());
+        for said in ["first-n1-n2", "first-n2-n1", "first-n1-n3"] {
+            assert!(!bytes.windows(said.len()).any(|window| window == said.as_bytes()), "{said} was seen in clear");
+        }
+    }
+
+    /// A pod knows its aliases, and searches where it is told to.
+    fn a_pod_finds_names_of_its_own(&self, servers: &BTreeMap<&'static str, [String; 2]>) {
+        let mut alias = pod("alias", "n1", "netcat", &["tcp", "friend.example:7", "by its alias"]);
+        alias["spec"]["hostAliases"] = json!([{"ip": servers["n2"][0], "hostnames": ["friend.example", "friend"]}]);
+        let mut search = pod("search", "n1", "netcat", &["resolve", "kubernetes"]);
+        search["spec"]["dnsConfig"] = json!({"searches": ["default.svc.cluster.local"]});
+        search["spec"]["dnsPolicy"] = json!("ClusterFirst");
+        self.apply(&[alias, search]);
+        for (name, said) in [("alias", "by its alias"), ("search", "10.96.0.1")] {
+            self.succeeded(name);
+            let log = self.ask(&["logs", name]);
+            assert!(log.contains(said), "{name}: {log}");
+        }
+    }
+
+    fn succeeded(&self, name: &str) {
+        wait::until("a pod to succeed", || {
+            let phase = self.ask(&["get", "pod", name, "-o", "jsonpath={.status.phase}"]);
+            if phase == "Succeeded" { Ok(()) } else { Err(format!("{name} is {phase}; {}", self.links())) }
+        });
+    }
+
+    /// UDP comes in at a node port of every machine, and at the addresses of a load balancer, which are the nodes'.
+    fn datagrams_come_in_from_outside(&self) {
+        let mut server = pod("udp-outside", "n2", "netcat", &["listen-udp", "53"]);
+        server["metadata"]["labels"] = json!({"app": "udp"});
+        let ports = json!([{"port": 5353, "targetPort": 53, "nodePort": 30053, "protocol": "UDP"}]);
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "udp"},
+            "spec": {"type": "LoadBalancer", "selector": {"app": "udp"}, "ports": ports},
+        });
+        self.apply(&[server, service]);
+        let addresses = wait::until("the load balancer to have addresses", || {
+            let path = "jsonpath={.status.loadBalancer.ingress[*].ip}";
+            let found = self.ask(&["get", "service", "udp", "-o", path]);
+            if found.split(' ').count() == 3 { Ok(found) } else { Err(found) }
+        });
+        let machine = |idx: usize| self.network.machine(idx).address.to_string();
+        assert!(addresses.split(' ').any(|ip| ip == machine(1)), "{addresses}");
+        for (to, port) in [(1, 30053), (2, 30053), (3, 30053), (1, 5353), (2, 5353)] {
+            wait::until("a datagram to be answered", || {
+                let script =
+                    format!("exec 3<>/dev/udp/{}/{port}; printf 'to {to}' >&3; timeout 2 head -c 4 <&3", machine(to));
+                let out = self.machine().command(Path::new("bash")).args(["-c", &script]).output().unwrap();
+                if out.stdout == format!("to {to}").into_bytes() {
+                    Ok(())
+                } else {
+                    Err(format!("{port}: {}", said(&out)))
+                }
+            });
+        }
+    }
+
+    /// Every request is answered while every pod is replaced, at a node port of two machines.
+    fn a_rolling_update_loses_no_request(&self) {
+        self.coracle(&["push", workload_file("hello-http").to_str().unwrap(), "hello-http:v2"]);
+        let containers = json!([{"name": "web", "image": "hello-http:v1", "ports": [{"containerPort": 80}]}]);
+        let deployment = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+            "spec": {"replicas": 4, "selector": {"matchLabels": {"app": "web"}}, "template": {
+                "metadata": {"labels": {"app": "web"}}, "spec": {"containers": containers},
+            }},
+        });
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"},
+            "spec": {"type": "NodePort", "selector": {"app": "web"}, "ports": [{"port": 80, "nodePort": 30082}]},
+        });
+        self.apply(&[deployment, service]);
+        self.ask(&["rollout", "status", "deployment/web", "--timeout=60s"]);
+        let url = |idx: usize| format!("http://{}:30082/", self.network.machine(idx).address);
+        for idx in [1, 2] {
+            wait::until("the node port to answer", || self.answer_on(idx, 30082));
+        }
+        let loads = [1, 2].map(|idx| Load::start(self.machine(), &url(idx), 20));
+        self.ask(&["set", "image", "deployment/web", "web=hello-http:v2"]);
+        self.ask(&["rollout", "status", "deployment/web", "--timeout=60s"]);
+        for load in loads.into_iter().flatten() {
+            let answers = load.finish();
+            assert!(answers.failures.is_empty() && answers.n_requests > 100, "{answers:?}");
+        }
+        self.ask(&["delete", "deployment/web", "service/web", "--timeout=60s"]);
+    }
+
+    /// The service goes on on the other machines, and the pods of the dead node come back elsewhere, not before the node
+    /// has been silent for as long as was said.
+    fn a_node_dies_under_load(&mut self) {
+        let load = Load::start(self.machine(), &format!("http://{}:30080/", self.network.machine(1).address), 20);
+        let died = Instant::now();
+        self.agents.remove("n2").unwrap().kill();
+        for idx in [1, 3] {
+            self.service_answers_on(idx);
+        }
+        wait::until("the pods of the dead node to be replaced", || {
+            let nodes = self.ask(&["get", "pods", "-l", "app=hello", "-o", "jsonpath={.items[*].spec.nodeName}"]);
+            let ready = self.ask(&["get", "deployment", "hello", "-o", "jsonpath={.status.readyReplicas}"]);
+            if ready == "3" && !nodes.contains("n2") { Ok(()) } else { Err(format!("{ready} ready on {nodes}")) }
+        });
+        assert!(died.elapsed() > GRACE - HEARTBEAT, "{:?}", died.elapsed());
+        if let Some(load) = load {
+            let answers = load.finish();
+            assert!(answers.n_requests > 100, "{answers:?}");
+        }
+        for idx in [1, 3] {
+            self.service_answers_on(idx);
+        }
     }
 
     fn service_answers_on(&self, idx: usize) {
