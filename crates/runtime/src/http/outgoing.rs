@@ -17,6 +17,7 @@ use hyper::client::conn::http1::{Connection, SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Interval, interval, timeout};
+use tracing::debug;
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode as ErrorCode2;
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode as ErrorCode3;
 use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody, WasiHttpHooks};
@@ -58,11 +59,13 @@ impl WasiHttpHooks for Outgoing {
         Box::new(send(Arc::clone(&self.0), request, options.unwrap_or_default()))
     }
 
-    fn p2_error_from_hyper(&mut self, _error: &hyper::Error) -> ErrorCode2 {
+    fn p2_error_from_hyper(&mut self, error: &hyper::Error) -> ErrorCode2 {
+        debug!(%error, "a guest's request failed");
         ErrorCode2::HttpProtocolError
     }
 
-    fn p3_error_from_hyper(&mut self, _error: &hyper::Error) -> ErrorCode3 {
+    fn p3_error_from_hyper(&mut self, error: &hyper::Error) -> ErrorCode3 {
+        debug!(%error, "a guest's request failed");
         ErrorCode3::HttpProtocolError
     }
 }

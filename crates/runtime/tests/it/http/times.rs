@@ -26,7 +26,8 @@ async fn a_request_that_spins_or_sleeps_meets_its_time_limit() {
 async fn an_answer_that_pauses_for_too_long_is_broken_off() {
     let (runtime, fabric) = (runtime(), Fabric::new());
     let server = serve(&runtime, "crasher-http", &fabric.host(1, "server"), within(100)).await;
-    let response = Client::new(&fabric.host(2, "client")).await.send("/stall", Full::<Bytes>::default()).await;
+    let mut client = Client::new(&fabric.host(2, "client")).await;
+    let response = client.send("/stall", Full::<Bytes>::default()).await;
     assert_eq!(response.status(), StatusCode::OK);
     assert!(response.into_body().collect().await.is_err());
     server.output.shows(" failed: it took longer than its time limit").await;
@@ -48,11 +49,15 @@ async fn a_body_that_does_not_arrive_holds_its_instance_until_the_time_limit_onl
 #[tokio::test]
 async fn an_answer_may_take_longer_than_the_limit_while_it_goes_on() {
     let (runtime, fabric) = (runtime(), Fabric::new());
-    let _server = serve(&runtime, "crasher-http", &fabric.host(1, "server"), within(1000)).await;
-    let response = Client::new(&fabric.host(2, "client")).await.send("/drip", Full::<Bytes>::default()).await;
+    let server = serve(&runtime, "crasher-http", &fabric.host(1, "server"), within(1000)).await;
+    let mut client = Client::new(&fabric.host(2, "client")).await;
+    let response = client.send("/drip", Full::<Bytes>::default()).await;
     let (mut body, began, mut n_bytes) = (response.into_body(), tokio::time::Instant::now(), 0);
     while began.elapsed() < Duration::from_millis(1500) {
-        n_bytes += body.frame().await.unwrap().unwrap().into_data().unwrap().len();
+        match body.frame().await.unwrap() {
+            Ok(frame) => n_bytes += frame.into_data().unwrap().len(),
+            Err(error) => panic!("{error:?} after {n_bytes} bytes; {}", server.output.text()),
+        }
     }
     assert!(n_bytes > 100_000);
 }
@@ -61,7 +66,8 @@ async fn an_answer_may_take_longer_than_the_limit_while_it_goes_on() {
 async fn a_client_that_takes_nothing_does_not_hold_its_instance_for_ever() {
     let (runtime, fabric) = (runtime(), Fabric::new());
     let server = serve(&runtime, "crasher-http", &fabric.host(1, "server"), |_| {}).await;
-    let response = Client::new(&fabric.host(2, "client")).await.send("/drip", Full::<Bytes>::default()).await;
+    let mut client = Client::new(&fabric.host(2, "client")).await;
+    let response = client.send("/drip", Full::<Bytes>::default()).await;
     assert_eq!(response.status(), StatusCode::OK);
     while server.container.usage().n_instances > 0 {
         tokio::time::advance(Duration::from_secs(1)).await;
@@ -85,8 +91,9 @@ async fn a_head_that_does_not_arrive_costs_its_connection() {
 async fn a_guest_whose_client_has_gone_learns_it() {
     let (runtime, fabric) = (runtime(), Fabric::new());
     let server = serve(&runtime, "crasher-http", &fabric.host(1, "server"), |_| {}).await;
-    let response = Client::new(&fabric.host(2, "client")).await.send("/drip", Full::<Bytes>::default()).await;
-    drop(response);
+    let mut client = Client::new(&fabric.host(2, "client")).await;
+    let response = client.send("/drip", Full::<Bytes>::default()).await;
+    drop((response, client));
     server.output.shows("the client has gone").await;
     until(&server, |requests| requests.n_instances == 0).await;
 }

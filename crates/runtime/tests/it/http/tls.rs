@@ -27,12 +27,15 @@ fn secure_server(host: &Arc<Host>, name: &str) -> (JoinSet<()>, String) {
         while let Ok(stream) = listener.accept().await {
             // A client that does not trust it goes away.
             let Ok(mut stream) = acceptor.accept(stream).await else { continue };
-            let mut head = [0; 1024];
-            let n = stream.read(&mut head).await.unwrap();
-            let line = String::from_utf8_lossy(&head[..n]).lines().next().unwrap_or_default().to_owned();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                assert_ne!(stream.read_buf(&mut head).await.unwrap(), 0);
+            }
+            let line = String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned();
             let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{line}", line.len());
             stream.write_all(answer.as_bytes()).await.unwrap();
-            let _ = stream.shutdown().await;
+            // The client closes when it has all.
+            let _ = stream.read_to_end(&mut head).await;
         }
     });
     (serving, cert.pem())
