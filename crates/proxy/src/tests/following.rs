@@ -50,7 +50,8 @@ impl Server {
         let mut object = serde_json::to_value(object).unwrap();
         object["apiVersion"] = K::API_VERSION.into();
         object["kind"] = K::KIND.into();
-        let line = json!({"type": event_type, "object": object}).to_string();
+        // As API servers write it: the type comes first.
+        let line = format!(r#"{{"type":"{event_type}","object":{object}}}"#);
         self.0.lock().unwrap()[&path].try_send(line).unwrap();
     }
 }
