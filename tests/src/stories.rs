@@ -1,5 +1,6 @@
 //! The stories, one file each.
 
+mod adversaries;
 mod bad_input;
 mod claims;
 mod controller;

@@ -10,6 +10,7 @@ mod http;
 mod idle;
 mod isolated;
 mod lists;
+mod neighbours;
 mod objects;
 mod process;
 mod rollout;
@@ -26,6 +27,7 @@ const BENCHES: &[Bench] = &[
     ("events", events::run),
     ("objects", objects::run),
     ("rollout", rollout::run),
+    ("neighbours", neighbours::run),
     ("http", http::run),
     ("isolated", isolated::run),
 ];
