@@ -172,10 +172,18 @@ pub fn said(out: &Output) -> String {
 /// # Panics
 /// When it has not been built.
 pub fn workload_file(name: &str) -> PathBuf {
-    let dir = std::env::var_os("WORKLOADS").map_or_else(|| target().join("workloads"), PathBuf::from);
-    let file = dir.join(format!("{name}.wasm"));
+    let file = workloads().join(format!("{name}.wasm"));
     assert!(file.exists(), "{} is missing: run `cargo xtask workloads`", file.display());
     file
+}
+
+/// True when a workload whose tool not every machine has was built.
+pub fn has_workload(name: &str) -> bool {
+    workloads().join(format!("{name}.wasm")).exists()
+}
+
+fn workloads() -> PathBuf {
+    std::env::var_os("WORKLOADS").map_or_else(|| target().join("workloads"), PathBuf::from)
 }
 
 /// The manifest that goes with a workload.

@@ -12,6 +12,7 @@ mod jobs;
 mod kubectl;
 mod kubectl_forms;
 mod kubectl_workloads;
+mod languages;
 mod nodes;
 mod oracle;
 mod python;

@@ -116,3 +116,52 @@ async fn an_address_belongs_to_one_listener_and_to_this_host() {
     assert_eq!(second.exit().await, Exit::Code(1));
     assert!(second.output.text().contains("AddrInUse"), "{}", second.output.text());
 }
+
+/// The same of WASI 0.3, where what a connection brings is a stream that goes back out as it is.
+async fn echo_3(runtime: &Runtime, host: &Arc<Host>) -> Running {
+    let module = load(runtime, "echo-p3").await;
+    let echo = start(runtime, &module, host, |spec| spec.args = with_name("echo-p3", &["7"]));
+    echo.output.shows("listening on 7").await;
+    echo
+}
+
+#[tokio::test]
+async fn sockets_of_0_3_are_those_of_0_2() {
+    let (runtime, fabric) = (runtime(), Fabric::new());
+    let _echo = echo_3(&runtime, &fabric.host(1, "echo")).await;
+    let client = fabric.host(2, "client");
+    let (exit, text) = netcat(&runtime, &client, &["tcp", "10.0.0.1:7", "ahoy"]).await;
+    assert_eq!((exit, text.as_str()), (Exit::Code(0), "from 10.0.0.2 to 10.0.0.1:7\nahoy\n"));
+    let (exit, text) = netcat(&runtime, &client, &["udp", "10.0.0.1:7", "ahoy"]).await;
+    assert_eq!((exit, text.as_str()), (Exit::Code(0), "ahoy\n"));
+    let sent: Vec<u8> = (0..1u32 << 18).flat_map(u32::to_le_bytes).collect();
+    let (mut reader, mut writer) = tokio::io::split(dial(&client).await);
+    let mut received = Vec::new();
+    let send = async {
+        writer.write_all(&sent).await.unwrap();
+        writer.shutdown().await.unwrap();
+    };
+    let (_, read) = tokio::join!(send, reader.read_to_end(&mut received));
+    read.unwrap();
+    assert!(received == sent, "{} of {} bytes came back", received.len(), sent.len());
+}
+
+#[tokio::test]
+async fn a_listener_of_0_3_ends_with_its_container_and_what_was_begun_goes_on() {
+    let (runtime, fabric) = (runtime(), Fabric::new());
+    let echo = echo_3(&runtime, &fabric.host(1, "echo")).await;
+    let client = fabric.host(2, "client");
+    let mut begun = dial(&client).await;
+    // It has been accepted once it answers.
+    let mut answer = [0; 4];
+    for text in [b"ahoy", b"late"] {
+        begun.write_all(text).await.unwrap();
+        begun.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, text);
+        echo.container.terminate();
+        echo.output.shows("no longer listening").await;
+    }
+    assert!(client.connect(None, "10.0.0.1:7".parse().unwrap()).await.is_err());
+    begun.shutdown().await.unwrap();
+    assert_eq!(echo.exit().await, Exit::Code(0));
+}
