@@ -5,6 +5,7 @@ mod bad_input;
 mod claims;
 mod controller;
 mod durability;
+mod endings;
 mod helm;
 mod http_containers;
 mod isolated;

@@ -3,17 +3,23 @@
 //! Each measurement is the median of several runs; where the peer can run here, runs are paired and alternate.
 
 mod access;
+mod child;
 mod creates;
+mod density;
 mod etcd;
 mod events;
+mod haproxy;
 mod http;
 mod idle;
 mod isolated;
 mod lists;
 mod neighbours;
 mod objects;
+mod overlay;
 mod process;
 mod rollout;
+mod scale;
+mod services;
 
 use anyhow::{Result, bail};
 
@@ -27,9 +33,14 @@ const BENCHES: &[Bench] = &[
     ("events", events::run),
     ("objects", objects::run),
     ("rollout", rollout::run),
-    ("neighbours", neighbours::run),
     ("http", http::run),
     ("isolated", isolated::run),
+    ("neighbours", neighbours::run),
+    ("scale", scale::run),
+    ("density", density::run),
+    ("overlay", overlay::run),
+    ("haproxy", haproxy::run),
+    ("services", services::run),
 ];
 
 fn main() -> Result<()> {
