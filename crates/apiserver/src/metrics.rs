@@ -18,6 +18,19 @@ pub(crate) struct Metrics {
     pub(crate) connections: Gauge,
     /// Bytes of objects that watches have read and their clients have not taken.
     pub(crate) watch_bytes: Gauge,
+    /// What others of this process tell, as text.
+    others: Others,
+}
+
+type Text = Box<dyn Fn() -> String + Send + Sync>;
+
+#[derive(Default)]
+struct Others(Mutex<Vec<Text>>);
+
+impl std::fmt::Debug for Others {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Others").finish_non_exhaustive()
+    }
 }
 
 /// By verb and code.
@@ -80,7 +93,12 @@ impl Metrics {
         for (name, help, value) in own.iter().chain(gauges) {
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
         }
+        self.others.0.lock().iter().for_each(|other| out.push_str(&other()));
         out
+    }
+
+    pub(crate) fn add(&self, other: Text) {
+        self.others.0.lock().push(other);
     }
 
     fn render_requests(&self, out: &mut String) {
@@ -137,6 +155,7 @@ mod tests {
         for millis in [1, 3, 40_000] {
             metrics.observe("apps/deployments/scale", "patch", 200, Duration::from_millis(millis));
         }
+        metrics.add(Box::new(|| "workqueue_depth{name=\"job\"} 3\n".to_owned()));
         let text = metrics.render(&[("store_revision", "The newest revision.", 7)]);
         let labels = "verb=\"patch\",group=\"apps\",resource=\"deployments\",subresource=\"scale\",code=\"200\"";
         for line in [
@@ -144,6 +163,7 @@ mod tests {
             format!("apiserver_request_duration_seconds_bucket{{{labels},le=\"0.005\"}} 2"),
             format!("apiserver_request_duration_seconds_bucket{{{labels},le=\"+Inf\"}} 3"),
             "store_revision 7".to_owned(),
+            "workqueue_depth{name=\"job\"} 3".to_owned(),
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }

@@ -67,6 +67,11 @@ impl ApiServer {
         Router::new().fallback(handler::handle).with_state(Arc::clone(&self.0))
     }
 
+    /// Adds to `/metrics` what another part of this process tells, in the text of Prometheus.
+    pub fn tell_metrics(&self, render: impl Fn() -> String + Send + Sync + 'static) {
+        self.0.metrics.add(Box::new(render));
+    }
+
     /// The roads to the nodes.
     pub fn kubelets(&self) -> Kubelets {
         self.0.kubelets.clone()

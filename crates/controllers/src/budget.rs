@@ -3,6 +3,7 @@
 mod plan;
 #[cfg(test)]
 pub(crate) mod simulated;
+pub(crate) mod stale;
 
 use std::sync::Arc;
 

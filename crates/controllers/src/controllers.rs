@@ -74,6 +74,11 @@ type Probe = Box<dyn Fn() -> LoopMetrics + Send + Sync>;
 pub struct Metrics(Arc<Mutex<Vec<Probe>>>);
 
 impl Metrics {
+    /// The text for Prometheus.
+    pub fn render(&self) -> String {
+        crate::driver::render(&self.loops())
+    }
+
     /// One row per loop that runs.
     pub fn loops(&self) -> Vec<LoopMetrics> {
         self.0.lock().iter().map(|probe| probe()).collect()
@@ -100,6 +105,13 @@ impl Controllers {
     /// Loops that reach the API through `client`.
     pub fn new(client: Client, config: Config) -> Self {
         Self { client, config, metrics: Metrics::default() }
+    }
+
+    /// Shows what the loops do in `metrics`, in place of what it showed before.
+    #[must_use]
+    pub fn shown_in(self, metrics: Metrics) -> Self {
+        metrics.0.lock().clear();
+        Self { metrics, ..self }
     }
 
     /// What the loops have done, also while they run.

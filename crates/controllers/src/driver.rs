@@ -1,5 +1,6 @@
 //! Runs one control loop: keys in, reconciles out. It never looks at an object.
 
+mod measure;
 mod queue;
 
 use std::fmt::Display;
@@ -14,6 +15,9 @@ use coracle_stdx::{CancellationToken, Scope};
 use futures::future::BoxFuture;
 use tracing::{debug, warn};
 
+use self::measure::Timer;
+pub(crate) use self::measure::render;
+pub use self::measure::{Histogram, LoopMetrics};
 use self::queue::{Failure, Queue};
 use crate::Error;
 
@@ -41,35 +45,27 @@ impl From<Option<Duration>> for Next {
     }
 }
 
-/// What a loop has done so far.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LoopMetrics {
-    pub name: &'static str,
-    /// Keys that wait now.
-    pub n_waiting: usize,
-    pub n_reconciles: u64,
-    pub n_errors: u64,
-    /// Time spent in reconciles, waiting for the API included.
-    pub busy: Duration,
-}
-
 /// The shared part of a loop, from which its metrics are read.
 pub(crate) struct Loop<T = Key> {
     name: &'static str,
     queue: Queue<T>,
-    n_reconciles: AtomicU64,
     n_errors: AtomicU64,
-    busy_us: AtomicU64,
+    waits: Timer,
+    works: Timer,
 }
 
 impl<T: Name> Loop<T> {
     pub(crate) fn metrics(&self) -> LoopMetrics {
+        let ((n_added, n_retries), works) = (self.queue.counts(), self.works.read());
         LoopMetrics {
             name: self.name,
             n_waiting: self.queue.len(),
-            n_reconciles: self.n_reconciles.load(Ordering::Relaxed),
+            n_added,
+            n_reconciles: works.n,
             n_errors: self.n_errors.load(Ordering::Relaxed),
-            busy: Duration::from_micros(self.busy_us.load(Ordering::Relaxed)),
+            n_retries,
+            waits: self.waits.read(),
+            works,
         }
     }
 
@@ -90,9 +86,9 @@ impl<T: Name> Driver<T> {
         let shared = Loop {
             name,
             queue: Queue::new(),
-            n_reconciles: AtomicU64::new(0),
             n_errors: AtomicU64::new(0),
-            busy_us: AtomicU64::new(0),
+            waits: Timer::default(),
+            works: Timer::default(),
         };
         Self { shared: Arc::new(shared), ready: Vec::new() }
     }
@@ -164,11 +160,11 @@ impl<T: Name> Driver<T> {
 }
 
 async fn work<T: Name, R: Reconcile<T>>(shared: &Loop<T>, reconciler: &R, token: &CancellationToken) {
-    while let Some(key) = token.run_until_cancelled(shared.queue.next()).await {
+    while let Some((key, waited)) = token.run_until_cancelled(shared.queue.next_waited()).await {
+        shared.waits.observe(waited);
         let started = Instant::now();
         let outcome = reconciler.reconcile(&key).await;
-        shared.busy_us.fetch_add(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        shared.n_reconciles.fetch_add(1, Ordering::Relaxed);
+        shared.works.observe(started.elapsed());
         settle(shared, key, outcome);
     }
 }
@@ -216,6 +212,35 @@ mod tests {
         }
     }
 
+    /// Fails for ever at one key.
+    struct Choosy(mpsc::Sender<Key>);
+
+    impl Reconcile for Choosy {
+        async fn reconcile(&self, key: &Key) -> Result<Next, Error> {
+            if key.name == "bad" {
+                return Err(Error::Replaced { subject: key.clone() });
+            }
+            self.0.send(key.clone()).await.expect("the test listens");
+            Ok(Next::Change)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_fails_at_one_object_goes_on_with_the_others() {
+        let (looked, mut seen) = mpsc::channel(1);
+        let driver = Driver::new("test");
+        let shared = driver.shared();
+        let mut scope = Scope::<Error>::child_of(&CancellationToken::new());
+        driver.start(&mut scope, 1, Choosy(looked));
+        for round in 0..50 {
+            shared.enqueue(Key::cluster("bad"));
+            shared.enqueue(Key::cluster("good"));
+            let next = tokio::time::timeout(Duration::from_secs(1), seen.recv()).await;
+            assert_eq!(next, Ok(Some(Key::cluster("good"))), "in round {round}");
+        }
+        assert!(shared.metrics().n_errors >= 50);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_key_that_fails_is_tried_again_and_counted() {
         let (looked, mut seen) = mpsc::channel(1);
@@ -231,5 +256,6 @@ mod tests {
         scope.join().await.unwrap();
         let metrics = shared.metrics();
         assert_eq!((metrics.n_reconciles, metrics.n_errors, metrics.n_waiting), (3, 2, 0));
+        assert_eq!((metrics.n_added, metrics.n_retries, metrics.waits.n), (3, 2, 3));
     }
 }

@@ -42,7 +42,12 @@ impl Error {
     /// True when the world was newer than the cache: nothing is wrong, the next look will do.
     pub(crate) fn is_stale(&self) -> bool {
         match self {
-            Self::Api { source, .. } => coracle_client::is_conflict(source),
+            // What was meant, or its namespace, is gone or going.
+            Self::Api { source, .. } => {
+                coracle_client::is_conflict(source)
+                    || coracle_client::is_not_found(source)
+                    || crate::template::is_namespace_ending(source)
+            }
             Self::Replaced { .. } => true,
             Self::Deletions { .. } | Self::Discovery(_) | Self::NoPodNetwork { .. } => false,
         }
@@ -81,5 +86,6 @@ mod tests {
         assert_eq!(refused(403).line(), "create a pod for default/web: exceeded quota: q");
         let codes = [403, 422, 429, 404, 409, 500, 503];
         assert_eq!(codes.map(|code| refused(code).is_refused()), [true, true, true, false, false, false, false]);
+        assert_eq!(codes.map(|code| refused(code).is_stale()), [false, false, false, true, false, false, false]);
     }
 }

@@ -52,6 +52,6 @@ mod tolerations;
 mod volumes;
 
 pub use controllers::{Config, Controllers, Metrics};
-pub use driver::LoopMetrics;
+pub use driver::{Histogram, LoopMetrics};
 pub use error::Error;
 pub use nodes::NodeTimings;

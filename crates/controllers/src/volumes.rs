@@ -4,6 +4,7 @@ mod affinity;
 pub(crate) mod binder;
 mod changes;
 mod claim_plan;
+pub(crate) mod ephemeral;
 mod matching;
 pub(crate) mod protection;
 mod provision;

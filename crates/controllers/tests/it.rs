@@ -3,6 +3,7 @@
 
 mod it {
     mod garbage;
+    mod leaders;
     mod nodes;
     mod services;
     mod volumes;

@@ -1,6 +1,7 @@
 //! The shell: feeds changes to the core, and carries out what it decides, a bounded number at a time.
 
 use std::convert::Infallible;
+use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -66,6 +67,25 @@ impl Metrics {
         self.n_unschedulable.load(Ordering::Relaxed)
     }
 
+    /// The text for Prometheus, by the names that Kubernetes has.
+    pub fn render(&self) -> String {
+        let [active, backoff, unschedulable] = self.n_pending();
+        let attempts =
+            [("scheduled", self.n_bound()), ("unschedulable", self.n_unschedulable()), ("error", self.n_failed())];
+        let pending = [("active", active), ("backoff", backoff), ("unschedulable", unschedulable)];
+        let mut out =
+            String::from("# HELP scheduler_schedule_attempts_total Attempts to schedule pods, by their result.\n");
+        out.push_str("# TYPE scheduler_schedule_attempts_total counter\n");
+        for (result, n) in attempts {
+            let _ = writeln!(out, "scheduler_schedule_attempts_total{{result=\"{result}\"}} {n}");
+        }
+        out.push_str("# HELP scheduler_pending_pods Pods that wait, by where.\n# TYPE scheduler_pending_pods gauge\n");
+        for (queue, n) in pending {
+            let _ = writeln!(out, "scheduler_pending_pods{{queue=\"{queue}\"}} {n}");
+        }
+        out
+    }
+
     /// Pods that wait now: to be looked at, backing off, unschedulable.
     pub fn n_pending(&self) -> [usize; 3] {
         self.depths.each_ref().map(|depth| depth.load(Ordering::Relaxed))
@@ -83,6 +103,12 @@ impl Scheduler {
     /// A scheduler that reaches the API through `client`.
     pub fn new(client: Client, config: Config) -> Self {
         Self { client, config, metrics: Arc::default() }
+    }
+
+    /// Counts in `metrics`, which another scheduler may have counted in before.
+    #[must_use]
+    pub fn counting_in(self, metrics: Arc<Metrics>) -> Self {
+        Self { metrics, ..self }
     }
 
     /// What it has done, also while it runs.

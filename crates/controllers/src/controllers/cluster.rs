@@ -14,6 +14,7 @@ use crate::load_balancers::{self, LoadBalancers};
 use crate::nodes::{READY, condition_status};
 use crate::quota::{self, Quotas};
 use crate::volumes::binder::{self, Binder};
+use crate::volumes::ephemeral::{self, EphemeralClaims};
 use crate::volumes::protection::{self, ClaimProtection, VolumeProtection};
 
 use super::{Builder, WORKERS, itself};
@@ -53,6 +54,13 @@ impl Builder<'_> {
         let recorder = self.recorder("persistentvolume-controller");
         // One at a time: two claims that are looked at together could choose the same volume.
         driver.start(self.scope, 1, Binder { client: client.clone(), informers: informers.clone(), recorder });
+
+        let mut driver = self.driver("ephemeral-volume");
+        driver.feed(self.scope, &informers.pods, ephemeral::keys_of_pod);
+        driver.feed(self.scope, &informers.claims, ephemeral::keys_of_claim);
+        let recorder = self.recorder("ephemeral_volume");
+        let claims = EphemeralClaims { client: client.clone(), informers: informers.clone(), recorder };
+        driver.start(self.scope, WORKERS, claims);
 
         let mut driver = self.driver("pvc-protection");
         driver.feed(self.scope, &informers.claims, itself);

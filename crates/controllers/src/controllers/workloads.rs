@@ -5,6 +5,7 @@ use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::ReplicationController;
 use parking_lot::Mutex;
 
+use crate::budget::stale::{self, StaleDisruptions};
 use crate::budget::{self, Budgets};
 use crate::cron_job::{self, CronJobs};
 use crate::daemon_set::{self, DaemonSets};
@@ -157,5 +158,10 @@ impl Builder<'_> {
             clock: self.config.clock.clone(),
         };
         driver.start(self.scope, WORKERS, budgets);
+
+        let mut driver = self.driver("stale-pod-disruption");
+        driver.feed(self.scope, &informers.pods, stale::keys_of_pod);
+        let clock = self.config.clock.clone();
+        driver.start(self.scope, WORKERS, StaleDisruptions { client: self.client.clone(), informers, clock });
     }
 }

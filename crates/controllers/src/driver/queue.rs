@@ -1,6 +1,7 @@
 //! The keys that wait for a look. It holds each key at most once, so its size is bounded by the number of objects.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use coracle_stdx::Backoff;
@@ -36,11 +37,14 @@ impl Failure {
 pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
     changed: Notify,
+    n_retries: AtomicU64,
 }
 
 struct State<T> {
     ready: VecDeque<T>,
-    wanted: HashSet<T>,
+    /// Since when it is wanted.
+    wanted: HashMap<T, Instant>,
+    n_added: u64,
     in_hand: HashSet<T>,
     later: BTreeSet<(Instant, T)>,
     due: HashMap<T, Instant>,
@@ -49,35 +53,47 @@ struct State<T> {
 
 impl<T: Name> Queue<T> {
     pub(super) fn new() -> Self {
-        Self { state: Mutex::new(State::new()), changed: Notify::new() }
+        Self { state: Mutex::new(State::new()), changed: Notify::new(), n_retries: AtomicU64::new(0) }
     }
 
     pub(super) fn len(&self) -> usize {
         self.state.lock().wanted.len()
     }
 
+    /// How often a key was added that did not wait, and how often one was put off.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.state.lock().n_added, self.n_retries.load(Ordering::Relaxed))
+    }
+
     pub(super) fn add(&self, key: T) {
-        self.state.lock().want(key);
+        self.state.lock().want(key, Instant::now());
         self.changed.notify_one();
     }
 
     /// Adds the key once `delay` has passed; of several delays the shortest counts.
     pub(super) fn add_after(&self, key: T, delay: Duration) {
+        self.n_retries.fetch_add(1, Ordering::Relaxed);
         self.state.lock().schedule(key, Instant::now() + delay);
         self.changed.notify_one();
     }
 
     /// Waits for a key; it is in the caller's hand until [`Queue::done`]. Cancel-safe.
-    pub(super) async fn next(&self) -> T {
+    #[cfg(test)]
+    async fn next(&self) -> T {
+        self.next_waited().await.0
+    }
+
+    /// The same, with how long the key waited.
+    pub(super) async fn next_waited(&self) -> (T, Duration) {
         loop {
             let next_due = {
                 let mut state = self.state.lock();
                 state.promote(Instant::now());
-                if let Some(key) = state.take() {
+                if let Some((key, since)) = state.take() {
                     if !state.ready.is_empty() {
                         self.changed.notify_one();
                     }
-                    return key;
+                    return (key, since.elapsed());
                 }
                 state.later.first().map(|(due, _)| *due)
             };
@@ -91,7 +107,7 @@ impl<T: Name> Queue<T> {
     pub(super) fn done(&self, key: &T) {
         let mut state = self.state.lock();
         state.in_hand.remove(key);
-        if state.wanted.contains(key) {
+        if state.wanted.contains_key(key) {
             state.ready.push_back(key.clone());
             self.changed.notify_one();
         }
@@ -103,6 +119,7 @@ impl<T: Name> Queue<T> {
 
     /// Adds the key again after a delay that grows with each failure of this sort in a row.
     pub(super) fn failed(&self, key: &T, failure: Failure) {
+        self.n_retries.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state.lock();
         let known = state.failures.entry(key.clone()).or_insert_with(|| (failure, failure.backoff()));
         if known.0 != failure {
@@ -118,7 +135,8 @@ impl<T: Name> State<T> {
     fn new() -> Self {
         Self {
             ready: VecDeque::new(),
-            wanted: HashSet::new(),
+            wanted: HashMap::new(),
+            n_added: 0,
             in_hand: HashSet::new(),
             later: BTreeSet::new(),
             due: HashMap::new(),
@@ -126,8 +144,13 @@ impl<T: Name> State<T> {
         }
     }
 
-    fn want(&mut self, key: T) {
-        if self.wanted.insert(key.clone()) && !self.in_hand.contains(&key) {
+    fn want(&mut self, key: T, now: Instant) {
+        if self.wanted.contains_key(&key) {
+            return;
+        }
+        self.wanted.insert(key.clone(), now);
+        self.n_added += 1;
+        if !self.in_hand.contains(&key) {
             self.ready.push_back(key);
         }
     }
@@ -151,15 +174,15 @@ impl<T: Name> State<T> {
                 break;
             }
             self.due.remove(&key);
-            self.want(key);
+            self.want(key, due);
         }
     }
 
-    fn take(&mut self) -> Option<T> {
+    fn take(&mut self) -> Option<(T, Instant)> {
         let key = self.ready.pop_front()?;
-        self.wanted.remove(&key);
+        let since = self.wanted.remove(&key).expect("what is ready is wanted");
         self.in_hand.insert(key.clone());
-        Some(key)
+        Some((key, since))
     }
 }
 
