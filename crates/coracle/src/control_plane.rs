@@ -1,8 +1,11 @@
 //! The control plane: store, API server, registry, controllers and scheduler in one process.
 
+mod leading;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use axum::Router;
@@ -38,6 +41,8 @@ pub(crate) struct ControlPlane {
     address: SocketAddr,
     mesh: Mesh,
     driver: Option<Driver>,
+    /// What it is called among control planes.
+    identity: String,
 }
 
 impl ControlPlane {
@@ -51,6 +56,7 @@ impl ControlPlane {
         make_private_dir(&data_dir)?;
         let (pki, store) = open(&data_dir).await?;
         steps.done(format_args!("store open in {}", data_dir.display()));
+        let identity = leading::identity(&data_dir)?;
         let registry = open_registry(data_dir.join("registry")).await?;
         let (user, group) = CONTROL_PLANE_SUBJECT;
         let certified = Certified::issue(&pki, user, group)?;
@@ -67,29 +73,48 @@ impl ControlPlane {
             |token| async move { Ok(api.serve(listener, token).await?) }
         });
         steps.done(format_args!("API and registry on https://{address}"));
-        Ok(Self { api, pki, address, mesh: bound.mesh, driver: Some(bound.driver) })
+        Ok(Self { api, pki, address, mesh: bound.mesh, driver: Some(bound.driver), identity })
     }
 
-    /// Starts what turns objects into other objects.
+    /// Starts what turns objects into other objects, for as long as this control plane leads.
     pub(crate) fn start_loops(&self, settings: &Cluster, scope: &mut Scope<anyhow::Error>) {
-        let controllers = Controllers::new(
-            self.client(User::new("system:kube-controller-manager", &[])),
-            coracle_controllers::Config {
-                pod_networks: vec![(settings.common.pod_cidr, settings.node_prefix_len())],
-                node_timings: NodeTimings {
-                    grace_period: settings.common.node_monitor_grace_period,
-                    ..NodeTimings::default()
-                },
-                root_ca: Some(self.pki.ca_pem().to_owned()),
-                signer: Some(self.pki.clone()),
-                load_balancer_pools: settings.common.load_balancer_pool.clone(),
-                ..coracle_controllers::Config::default()
+        let config = self.controllers_config(settings);
+        let client = self.client(User::new("system:kube-controller-manager", &[]));
+        let election = leading::election("kube-controller-manager", &client, &self.identity);
+        let metrics = coracle_controllers::Metrics::default();
+        let shown = metrics.clone();
+        self.api.tell_metrics(move || shown.render());
+        let lead = move |token| {
+            let controllers = Controllers::new(client.clone(), config.clone()).shown_in(metrics.clone());
+            async move { Ok(controllers.run(token).await?) }
+        };
+        scope.spawn(|token| election.run(token, lead));
+
+        let client = self.client(User::new("system:kube-scheduler", &[]));
+        let election = leading::election("kube-scheduler", &client, &self.identity);
+        let metrics = Arc::<coracle_scheduler::Metrics>::default();
+        let counted = metrics.clone();
+        self.api.tell_metrics(move || counted.render());
+        let lead = move |token| {
+            let scheduler = Scheduler::new(client.clone(), coracle_scheduler::Config::default());
+            let scheduler = scheduler.counting_in(metrics.clone());
+            async move { Ok(scheduler.run(token).await?) }
+        };
+        scope.spawn(|token| election.run(token, lead));
+    }
+
+    fn controllers_config(&self, settings: &Cluster) -> coracle_controllers::Config {
+        coracle_controllers::Config {
+            pod_networks: vec![(settings.common.pod_cidr, settings.node_prefix_len())],
+            node_timings: NodeTimings {
+                grace_period: settings.common.node_monitor_grace_period,
+                ..NodeTimings::default()
             },
-        );
-        scope.spawn(|token| async move { Ok(controllers.run(token).await?) });
-        let scheduler =
-            Scheduler::new(self.client(User::new("system:kube-scheduler", &[])), coracle_scheduler::Config::default());
-        scope.spawn(|token| async move { Ok(scheduler.run(token).await?) });
+            root_ca: Some(self.pki.ca_pem().to_owned()),
+            signer: Some(self.pki.clone()),
+            load_balancer_pools: settings.common.load_balancer_pool.clone(),
+            ..coracle_controllers::Config::default()
+        }
     }
 
     /// Starts the links to nodes of other machines, and the roads over them.
