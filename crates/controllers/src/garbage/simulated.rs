@@ -13,15 +13,22 @@ use crate::simulation::{Kept, Refusal, Table, World, of_uid};
 pub(crate) fn collect(world: &mut World) -> Result<(), Refusal> {
     let jobs: Vec<Arc<Job>> = world.jobs.all_actual().filter(|job| is_garbage(world, &job.metadata)).cloned().collect();
     jobs.iter().try_for_each(|job| world.delete::<Job>(&job.metadata, false))?;
-    let pods: Vec<Arc<Pod>> = world.pods.all_actual().filter(|pod| is_garbage(world, &pod.metadata)).cloned().collect();
+    let is_lost = |pod: &&Arc<Pod>| has_lost_its_owner(world, &pod.metadata);
+    let pods: Vec<Arc<Pod>> = world.pods.all_actual().filter(is_lost).cloned().collect();
     for pod in pods {
         // The job that holds it is no more, so that its loop lets it go.
         let mut free = (*pod).clone();
         free.metadata.finalizers = None;
         let free = if pod.metadata.finalizers.is_some() { world.replace(free)? } else { pod };
-        world.delete_pod(&free)?;
+        if is_garbage(world, &free.metadata) {
+            world.delete_pod(&free)?;
+        }
     }
     Ok(())
+}
+
+fn has_lost_its_owner(world: &World, meta: &ObjectMeta) -> bool {
+    meta.owner_references.iter().flatten().any(|reference| !exists(world, reference))
 }
 
 fn is_garbage(world: &World, meta: &ObjectMeta) -> bool {
