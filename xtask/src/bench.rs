@@ -4,7 +4,8 @@ use crate::shell::{Result, cargo, command, run, target};
 use crate::{tools, workloads};
 
 /// Peers that not every machine can run.
-const OPTIONAL: &[(&str, &str)] = &[("haproxy", "haproxy"), ("wireguard-go", "wireguard-go"), ("wg", "wireguard-tools")];
+const OPTIONAL: &[(&str, &str)] =
+    &[("haproxy", "haproxy"), ("wireguard-go", "wireguard-go"), ("wg", "wireguard-tools")];
 
 pub(crate) fn run_all(names: &[String]) -> Result<()> {
     workloads::build()?;
@@ -18,8 +19,18 @@ pub(crate) fn run_all(names: &[String]) -> Result<()> {
     }
     let wasmtime = tools::wasmtime()?;
     run(cargo().args(["build", "--release", "--locked", "-p", "coracle", "-p", "coracle-tests", "--bins"]))?;
-    run(cargo().args(["build", "--release", "--locked", "-p", "coracle-net", "--example", "quic"]))?;
-    run(cargo().args(["build", "--release", "--locked", "-p", "coracle-proxy", "--example", "table"]))?;
+    run(cargo().args(["build", "--release", "--locked", "-p", "coracle", "-p", "coracle-net", "--example", "quic"]))?;
+    run(cargo().args([
+        "build",
+        "--release",
+        "--locked",
+        "-p",
+        "coracle",
+        "-p",
+        "coracle-proxy",
+        "--example",
+        "table",
+    ]))?;
     let release = target().join("release");
     run(command(release.join("bench"))
         .args(names)
