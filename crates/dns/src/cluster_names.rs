@@ -115,7 +115,10 @@ impl ClusterNames {
         known.hear_of_services(services.take());
         known.hear_of_slices(slices.take());
         loop {
-            self.current.zone.store(Arc::new(known.next_zone(&self.current.zone.load())));
+            let next = known.next_zone(&self.current.zone.load());
+            if let Some(zone) = next {
+                self.current.zone.store(Arc::new(zone));
+            }
             self.ready.open();
             tokio::select! {
                 changes = services.next() => known.hear_of_services(changes),
@@ -147,9 +150,7 @@ impl Known {
     fn hear_of_slices(&mut self, changes: Vec<Change<EndpointSlice>>) {
         for Change { key, old, new } in changes {
             if let Some(service) = old.as_deref().and_then(service_of) {
-                if let Some(slices) = self.slices.get_mut(&service) {
-                    slices.remove(&key.name);
-                }
+                self.forget_slice(&service, &key.name);
                 self.stale.insert(service);
             }
             if let Some((service, slice)) = new.and_then(|slice| Some((service_of(&slice)?, slice))) {
@@ -157,17 +158,71 @@ impl Known {
                 self.stale.insert(service);
             }
         }
-        self.slices.retain(|_, slices| !slices.is_empty());
     }
 
-    fn next_zone(&mut self, zone: &Zone) -> Zone {
-        let mut zone = zone.clone();
-        for key in std::mem::take(&mut self.stale) {
-            let slices: Vec<&EndpointSlice> =
-                self.slices.get(&key).into_iter().flat_map(|slices| slices.values()).map(|slice| &**slice).collect();
-            let record = self.services.get(&key).and_then(|service| Record::new(service, &slices));
-            zone.set(key, record);
+    fn forget_slice(&mut self, service: &Key, name: &str) {
+        if let Some(slices) = self.slices.get_mut(service) {
+            slices.remove(name);
+            if slices.is_empty() {
+                self.slices.remove(service);
+            }
         }
-        zone
+    }
+
+    /// The zone that follows, when any name leads elsewhere than before: most changes are of endpoints that no name shows,
+    /// and a copy of a large zone for each of them is dear.
+    fn next_zone(&mut self, zone: &Zone) -> Option<Zone> {
+        let mut next = None;
+        for key in std::mem::take(&mut self.stale) {
+            let record = self.record(&key);
+            if zone.record(&key) != record.as_ref() {
+                next.get_or_insert_with(|| zone.clone()).set(key, record);
+            }
+        }
+        next
+    }
+
+    fn record(&self, key: &Key) -> Option<Record> {
+        let slices = self.slices.get(key).into_iter().flat_map(|slices| slices.values());
+        let slices: Vec<&EndpointSlice> = slices.map(|slice| &**slice).collect();
+        Record::new(self.services.get(key)?, &slices)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn change<K>(name: &str, object: K) -> Vec<Change<K>> {
+        vec![Change { key: Key::new("shop", name), old: None, new: Some(Arc::new(object)) }]
+    }
+
+    fn service(name: &str, ip: &str) -> Vec<Change<Service>> {
+        let object = json!({"metadata": {"namespace": "shop", "name": name}, "spec": {"clusterIP": ip}});
+        change(name, serde_json::from_value(object).unwrap())
+    }
+
+    fn slice(name: &str, ip: &str) -> Vec<Change<EndpointSlice>> {
+        let labels = json!({"kubernetes.io/service-name": name});
+        let endpoints = json!([{"addresses": [ip]}]);
+        let metadata = json!({"namespace": "shop", "name": name, "labels": labels});
+        let object = json!({"metadata": metadata, "addressType": "IPv4", "endpoints": endpoints});
+        change(name, serde_json::from_value(object).unwrap())
+    }
+
+    #[test]
+    fn only_what_a_name_shows_makes_another_zone() {
+        let mut known = Known::default();
+        known.hear_of_services(service("web", "10.96.0.2"));
+        known.hear_of_services(service("db", "None"));
+        let zone = known.next_zone(&Zone::empty("cluster.local")).expect("there are two services more");
+        known.hear_of_slices(slice("web", "10.244.1.2"));
+        assert!(known.next_zone(&zone).is_none(), "no name leads to the endpoints of a ClusterIP");
+        known.hear_of_slices(slice("db", "10.244.1.3"));
+        let zone = known.next_zone(&zone).expect("a headless service has another endpoint");
+        let found = Answer::Addresses(vec!["10.244.1.3".parse().unwrap()]);
+        assert_eq!(zone.resolve("shop", "db"), found);
     }
 }

@@ -80,6 +80,10 @@ impl Zone {
         zone
     }
 
+    pub(crate) fn record(&self, service: &Key) -> Option<&Record> {
+        self.records.get(service).map(|record| &**record)
+    }
+
     pub(crate) fn set(&mut self, service: Key, record: Option<Record>) {
         if let Some(known) = self.records.remove(&service) {
             for (ip, _) in names_of(&service, &known) {
