@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::kubectl::says;
-use crate::cluster::{Cluster, said};
+use crate::cluster::Cluster;
 use crate::wait;
 
 /// A pod that spins has two seconds to end; its usual grace would be thirty.
@@ -45,7 +45,7 @@ fn what_pods_take_is_shown_and_spinning_is_no_shelter(cluster: &Cluster) {
     says(cluster, "wait --for=condition=Ready pod/spin --timeout=60s", &["condition met"]);
     wait::until("kubectl top to show the pod at work", || {
         let top = cluster.kubectl(&["top", "pod", "spin", "--containers", "--no-headers"]);
-        let text = said(&top);
+        let text = String::from_utf8_lossy(&top.stdout).into_owned() + &String::from_utf8_lossy(&top.stderr);
         let columns: Vec<&str> = text.split_whitespace().collect();
         match columns[..] {
             ["spin", "spin", cpu, memory] if amount(cpu, "m") >= 50 && amount(memory, "Mi") >= 24 => Ok(()),
