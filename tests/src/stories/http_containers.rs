@@ -65,7 +65,7 @@ fn a_trap_is_found_by_its_id(cluster: &Cluster) {
     let line = format!("request {id} failed: wasm `unreachable` instruction executed");
     wait::until("the backtrace", || {
         let log = cluster.ask(&["logs", "web"]);
-        if log.contains(&line) && log.contains("crasher_http") { Ok(()) } else { Err(log) }
+        if log.contains(&line) && log.contains("::rust_panic\n") { Ok(()) } else { Err(log) }
     });
 }
 

@@ -95,7 +95,7 @@ fn guests_reach_each_other_by_name(cluster: &Cluster) {
 }
 
 fn commands_run_in_the_pods_place(cluster: &Cluster) {
-    let more = json!({"env": [{"name": "GREETING", "value": "hello"}], "stdin": true});
+    let more = json!({"env": [{"name": "GREETING", "value": "hello"}], "stdin": true, "stdinOnce": true});
     create(cluster, &pod("tools", "toolbox", &["cat"], more));
     says(cluster, "wait --for=condition=Ready pod/tools --timeout=60s", &["condition met"]);
     says(cluster, "exec tools -- toolbox env GREETING", &["hello"]);
