@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use coracle_runtime::{Output, Pipe, StdStream};
@@ -90,6 +90,7 @@ impl Output for Attached {
     }
 
     fn poll_ready(&self, stream: StdStream, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.log.poll_ready(stream, cx));
         if !self.has_clients.load(Ordering::Acquire) {
             return Poll::Ready(());
         }

@@ -1,7 +1,7 @@
 //! Containers' output on disk, in the CRI format, rotated and bounded; and how it is read again.
 //!
-//! A guest's write goes to a bounded buffer in memory and returns. [`Logs::run`], one task per node, writes what has
-//! gathered in batches. Who reads flushes first, so that nothing that was written before is missing.
+//! A guest's write goes to a bounded buffer in memory and returns; who writes faster than the disk is held up. [`Logs::run`],
+//! one task per node, writes what has gathered in batches. Who reads flushes first, so that nothing that was written before is missing.
 //!
 //! The log of the Nth instance of a container is `N.log` in the container's directory; older parts of it are `N.log.1`,
 //! `N.log.2` and so on, from old to new.

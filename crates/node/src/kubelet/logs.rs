@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use coracle_runtime::StdStream;
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -26,6 +27,7 @@ pub(super) struct Wanted {
     since_seconds: Option<u64>,
     since_time: Option<Timestamp>,
     limit_bytes: Option<usize>,
+    stream: Option<String>,
 }
 
 /// Which instance of a container is meant.
@@ -63,6 +65,11 @@ async fn open(handle: &Handle, container: &str, wanted: Wanted) -> Result<Reader
     };
     let options = ReadOptions {
         tail: wanted.tail_lines,
+        stream: match wanted.stream.as_deref() {
+            Some("Stdout") => Some(StdStream::Stdout),
+            Some("Stderr") => Some(StdStream::Stderr),
+            Some(_) | None => None,
+        },
         since: since(&wanted),
         timestamps: wanted.timestamps,
         limit_bytes: wanted.limit_bytes,

@@ -9,7 +9,8 @@ pub(super) const PIECE_MAX: usize = 16 * 1024;
 /// Timestamps have a fixed width, so that they compare as text.
 const TIME_LEN: usize = 30;
 const STREAM_LEN: usize = 6;
-const TAG_AT: usize = TIME_LEN + 1 + STREAM_LEN + 1;
+const STREAM_AT: usize = TIME_LEN + 1;
+const TAG_AT: usize = STREAM_AT + STREAM_LEN + 1;
 const TEXT_AT: usize = TAG_AT + 2;
 
 /// A moment as records and readers write it.
@@ -83,6 +84,7 @@ fn record(stamp: &str, stream: StdStream, tag: u8, text: &[u8], out: &mut Vec<u8
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Record<'a> {
     pub time: &'a [u8],
+    pub stream: StdStream,
     /// False for a piece that goes on in the next record.
     pub ends_line: bool,
     pub text: &'a [u8],
@@ -94,7 +96,11 @@ impl<'a> Record<'a> {
         if line.len() < TEXT_AT || line[TEXT_AT - 1] != b' ' {
             return None;
         }
-        Some(Self { time: &line[..TIME_LEN], ends_line: line[TAG_AT] == b'F', text: &line[TEXT_AT..] })
+        let stream = match &line[STREAM_AT..STREAM_AT + STREAM_LEN] {
+            b"stderr" => StdStream::Stderr,
+            _ => StdStream::Stdout,
+        };
+        Some(Self { time: &line[..TIME_LEN], stream, ends_line: line[TAG_AT] == b'F', text: &line[TEXT_AT..] })
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use coracle_runtime::StdStream;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
@@ -20,6 +21,8 @@ const CHUNK: usize = 64 * 1024;
 #[derive(Clone, Debug, Default)]
 pub struct ReadOptions {
     pub tail: Option<usize>,
+    /// Only what went to this one.
+    pub stream: Option<StdStream>,
     pub since: Option<Timestamp>,
     pub timestamps: bool,
     pub limit_bytes: Option<usize>,
@@ -45,6 +48,7 @@ struct Place {
 }
 
 struct Shown {
+    stream: Option<StdStream>,
     since: Option<String>,
     timestamps: bool,
     bytes_left: usize,
@@ -77,6 +81,7 @@ impl Reader {
         };
         let place = tokio::task::spawn_blocking(begin).await.expect("reading logs does not panic");
         let shown = Shown {
+            stream: options.stream,
             since: options.since.map(stamp),
             timestamps: options.timestamps,
             bytes_left: options.limit_bytes.unwrap_or(usize::MAX),
@@ -198,7 +203,8 @@ impl Shown {
     }
 
     fn show_record(&mut self, record: Record<'_>, out: &mut Vec<u8>) {
-        if self.since.as_ref().is_some_and(|since| record.time < since.as_bytes()) {
+        let is_other = self.stream.is_some_and(|stream| stream != record.stream);
+        if is_other || self.since.as_ref().is_some_and(|since| record.time < since.as_bytes()) {
             return;
         }
         if self.timestamps && !self.in_line {
@@ -215,39 +221,47 @@ impl Shown {
 
 /// The file and the place in it where the last `n_lines` lines begin.
 fn tail_start(dir: &Path, attempt: u32, parts: &[u64], current: u64, n_lines: usize) -> (u64, u64) {
-    let mut left = n_lines;
+    let mut tail = Tail { left: n_lines, goes_on: [false; 2] };
     let mut start = (current, 0);
     let older =
         parts.iter().rev().filter(|part| **part < current).map(|part| (*part, files::part(dir, attempt, *part)));
     for (part, path) in std::iter::once((current, files::current(dir, attempt))).chain(older) {
         let Ok(content) = std::fs::read(path) else { continue };
-        let (offset, n_found) = last_lines(&content, left);
+        let offset = tail.begins(&content);
         start = (part, offset as u64);
-        left -= n_found;
-        if offset > 0 || n_lines == 0 {
+        if offset > 0 {
             break;
         }
     }
     start
 }
 
-/// Where the last `n_lines` lines of `content` begin, and how many of them there are.
-fn last_lines(content: &[u8], n_lines: usize) -> (usize, usize) {
-    let mut n_found = 0;
-    let mut start = content.len();
-    while start > 0 {
-        let line_start = content[..start - 1].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        if Record::parse(&content[line_start..start]).is_some_and(|record| record.ends_line) {
-            if n_found == n_lines {
-                return (start, n_found);
+/// Looks for the last lines, from the end on. A line in pieces is one, and so is one that was never finished.
+struct Tail {
+    left: usize,
+    /// Of each stream, whether a record of it comes later, which a piece is the beginning of.
+    goes_on: [bool; 2],
+}
+
+impl Tail {
+    /// Where in `content` the lines begin; 0 also when they begin before it.
+    fn begins(&mut self, content: &[u8]) -> usize {
+        let line_end = |bytes: &[u8]| bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        // What comes after the last newline is still being written.
+        let mut start = line_end(content);
+        while start > 0 {
+            let line_start = line_end(&content[..start - 1]);
+            if let Some(record) = Record::parse(&content[line_start..start - 1]) {
+                let goes_on = std::mem::replace(&mut self.goes_on[record.stream as usize], true);
+                if record.ends_line || !goes_on {
+                    let Some(left) = self.left.checked_sub(1) else { return start };
+                    self.left = left;
+                }
             }
-            n_found += 1;
-        } else if n_lines == 0 {
-            return (start, 0);
+            start = line_start;
         }
-        start = line_start;
+        0
     }
-    (0, n_found)
 }
 
 /// The last lines of an instance's log, for its termination message.

@@ -1,6 +1,8 @@
 //! Output goes in, what users asked to see comes out.
 
+use std::future::poll_fn;
 use std::path::Path;
+use std::pin::pin;
 
 use bytes::Bytes;
 use coracle_runtime::{Output, StdStream};
@@ -89,6 +91,28 @@ async fn readers_choose_what_they_see() {
 }
 
 #[tokio::test]
+async fn pieces_of_one_stream_are_no_lines_of_the_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = logs(Bounds { file_bytes: 20_000, ..Bounds::default() }).open(dir.path().to_owned(), 0);
+    let output = log.output();
+    write(&output, "begun\n");
+    write(&output, &"x".repeat(20_000));
+    log.flush().await;
+    output.write(StdStream::Stderr, Bytes::from_static(b"oops\n"));
+    log.flush().await;
+    let tail = |n| ReadOptions { tail: Some(n), ..ReadOptions::default() };
+    assert_eq!(seen(&log, tail(0)).await, "");
+    assert_eq!(seen(&log, tail(1)).await, "oops\n");
+    write(&output, "y\nrest");
+    log.close().await;
+    assert_eq!(seen(&log, tail(1)).await, "rest");
+    assert_eq!(seen(&log, tail(3)).await, format!("{}oops\n{}y\nrest", "x".repeat(16_384), "x".repeat(3616)));
+    assert_eq!(seen(&log, tail(4)).await, format!("begun\n{}oops\n{}y\nrest", "x".repeat(16_384), "x".repeat(3616)));
+    let stderr = ReadOptions { stream: Some(StdStream::Stderr), ..ReadOptions::default() };
+    assert_eq!(seen(&log, stderr).await, "oops\n");
+}
+
+#[tokio::test]
 async fn rotation_keeps_the_newest_files_and_readers_see_them_as_one_log() {
     let dir = tempfile::tempdir().unwrap();
     let log = logs(Bounds { file_bytes: 100, files_max: 3 }).open(dir.path().to_owned(), 0);
@@ -134,22 +158,33 @@ async fn who_follows_sees_every_line_across_rotation_until_the_end() {
 }
 
 #[tokio::test]
-async fn output_beyond_the_bound_is_dropped_and_the_log_says_so() {
+async fn who_writes_faster_than_the_disk_is_held_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = logs(Bounds::default()).open(dir.path().to_owned(), 0);
+    let output = log.output();
+    let mut ready = pin!(poll_fn(|cx| output.poll_ready(StdStream::Stdout, cx)));
+    let text = "y".repeat(600_000);
+    write(&output, &text);
+    assert!(futures::poll!(&mut ready).is_ready());
+    write(&output, &text);
+    assert!(futures::poll!(&mut ready).is_pending());
+    tokio::join!(ready, log.close());
+    assert_eq!(seen(&log, ReadOptions::default()).await.len(), 2 * text.len());
+}
+
+#[tokio::test]
+async fn output_of_those_who_do_not_wait_is_dropped_beyond_a_bound_and_the_log_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let log = logs(Bounds::default()).open(dir.path().to_owned(), 0);
     let output = log.output();
     write(&output, "kept\n");
-    for _ in 0..20 {
+    for _ in 0..50 {
         write(&output, &"y".repeat(100_000));
     }
     log.close().await;
     let text = seen(&log, ReadOptions::default()).await;
     assert!(text.starts_with("kept\n"));
-    assert!(
-        text.contains("[1000000 bytes of output were dropped: they came faster than the disk]\n"),
-        "{}",
-        text.len()
-    );
+    assert!(text.contains("[900000 bytes of output were dropped: they came faster than the disk]\n"), "{}", text.len());
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! One instance's log while it is written: the guest's end never blocks, the disk's end never runs on the guest's path.
+//! One instance's log while it is written: the guest's end blocks no thread, the disk's end never runs on the guest's path.
 
 use std::collections::VecDeque;
 use std::fs::{self, OpenOptions};
@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use coracle_runtime::{Output, StdStream};
@@ -18,8 +19,10 @@ use super::Logs;
 use super::files;
 use super::format::Formatter;
 
-/// Output that may wait for the disk. What a guest writes beyond it is dropped, and its log says so.
-const WAITING_MAX: usize = 1024 * 1024;
+/// Output that may wait for the disk. A guest with more of it is held up until it is written.
+const READY_MAX: usize = 1024 * 1024;
+/// Who writes without looking whether there is room loses what comes beyond this, and the log says so.
+const WAITING_MAX: usize = 4 * READY_MAX;
 
 /// The log of one instance of a container.
 pub struct ContainerLog {
@@ -38,6 +41,7 @@ struct Waiting {
     n_bytes: usize,
     n_dropped: usize,
     closed: bool,
+    held_up: Vec<Waker>,
 }
 
 #[derive(Default)]
@@ -105,6 +109,17 @@ impl ContainerLog {
         }
     }
 
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut waiting = self.waiting.lock();
+        if waiting.n_bytes < READY_MAX {
+            return Poll::Ready(());
+        }
+        if !waiting.held_up.iter().any(|waker| waker.will_wake(cx.waker())) {
+            waiting.held_up.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
     /// Writes what waits. Blocking.
     pub(super) fn write_out(&self) {
         let mut file = self.file.lock();
@@ -114,6 +129,7 @@ impl ContainerLog {
             let closed = waiting.closed;
             std::mem::replace(&mut *waiting, Waiting { closed, ..Waiting::default() })
         };
+        waiting.held_up.iter().for_each(Waker::wake_by_ref);
         let mut out = Vec::with_capacity(waiting.n_bytes + waiting.n_bytes / 4);
         for (time, stream, bytes) in &waiting.chunks {
             file.formatter.push(*time, *stream, bytes, &mut out);
@@ -184,5 +200,9 @@ struct Guest(Arc<ContainerLog>);
 impl Output for Guest {
     fn write(&self, stream: StdStream, bytes: Bytes) {
         self.0.write(stream, bytes);
+    }
+
+    fn poll_ready(&self, _stream: StdStream, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.poll_ready(cx)
     }
 }
