@@ -61,6 +61,7 @@ struct Revisions {
 impl Reconcile for DaemonSets {
     async fn reconcile(&self, key: &Key) -> Result<Next, Error> {
         let Some(set) = self.informers.daemon_sets.get(&key.namespace, &key.name) else { return Ok(Next::Change) };
+        self.control.resolve(key, &set.metadata).await?;
         if !self.is_settled(key) {
             return Ok(Next::After(OUTSTANDING_MAX));
         }

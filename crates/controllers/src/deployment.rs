@@ -23,7 +23,7 @@ pub(crate) use self::revision::template_hash;
 use crate::driver::{Next, Reconcile};
 use crate::error::Tolerate;
 use crate::informers::{BY_CONTROLLER, Informers};
-use crate::outstanding::Outstanding;
+use crate::outstanding::{Doubt, Outstanding};
 use crate::{Error, labels, owners, pods, template};
 
 pub(crate) struct Deployments {
@@ -71,6 +71,7 @@ impl Reconcile for Deployments {
     async fn reconcile(&self, key: &Key) -> Result<Next, Error> {
         let informers = &self.informers;
         let Some(deployment) = informers.deployments.get(&key.namespace, &key.name) else { return Ok(Next::Change) };
+        self.sets_written.resolve(key, deployment.metadata.uid.as_deref(), &self.sets(key)).await?;
         if !self.is_settled(key) {
             return Ok(Next::After(crate::outstanding::OUTSTANDING_MAX));
         }
@@ -148,10 +149,16 @@ impl Deployments {
     async fn update_set(&self, key: &Key, deployment: &Deployment, scaling: Scaling) -> Result<(), Error> {
         let Scaling { set, event } = scaling;
         let name = set.metadata.name.as_deref().unwrap_or_default();
-        let answer = self.sets(key).replace(name, &PostParams::default(), &set).await;
-        let written = answer.map_err(Error::at("update", Key::of(&set.metadata)))?;
-        self.scaled(key, deployment, &written, event);
-        Ok(())
+        match self.sets(key).replace(name, &PostParams::default(), &set).await {
+            Ok(written) => {
+                self.scaled(key, deployment, &written, event);
+                Ok(())
+            }
+            Err(error) => {
+                self.sets_written.failed(key, Doubt::Written(name.to_owned()), &error);
+                Err(Error::at("update", Key::of(&set.metadata))(error))
+            }
+        }
     }
 
     async fn create_set(&self, key: &Key, deployment: &Deployment, scaling: Scaling) -> Result<(), Error> {
@@ -165,6 +172,7 @@ impl Deployments {
             Err(error) if template::is_namespace_ending(&error) => Ok(()),
             Err(error) => {
                 let name = set.metadata.name.as_deref().unwrap_or_default();
+                self.sets_written.failed(key, Doubt::Written(name.to_owned()), &error);
                 let text = format!("Failed to create new replica set \"{name}\": {}", template::message(&error));
                 self.recorder.event(deployment, EventType::Warning, "ReplicaSetCreateError", text.as_str());
                 if let Some(failed) = conditions::create_failed(deployment, text, self.clock.now()) {

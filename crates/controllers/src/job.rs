@@ -85,6 +85,7 @@ impl Reconcile for Jobs {
 
 impl Jobs {
     async fn look(&self, key: &Key, job: &Job) -> Result<Next, Error> {
+        self.control.resolve(key, &job.metadata).await?;
         let is_settled = self.is_settled(key);
         let pods = self.claim(job).await?;
         let memory = self.remember(key, &pods);

@@ -1,5 +1,7 @@
 //! What a loop has written and not yet seen in its cache, so that it never acts twice on one cause.
 
+mod doubts;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+pub(crate) use self::doubts::Doubt;
 use crate::pods;
 
 /// After this long the loop believes its cache again, whatever it lacks.
@@ -23,6 +26,7 @@ pub(crate) struct Outstanding(Mutex<HashMap<Key, Writes>>);
 struct Writes {
     revision: u64,
     deleted: HashSet<String>,
+    doubts: Vec<Doubt>,
     since: Instant,
 }
 
@@ -70,7 +74,7 @@ impl Outstanding {
         let mut all = self.0.lock();
         let Some(writes) = all.get_mut(key) else { return true };
         writes.deleted.retain(|uid| find(uid).is_some_and(|meta| meta.deletion_timestamp.is_none()));
-        let is_seen = writes.deleted.is_empty() && revision >= writes.revision;
+        let is_seen = writes.doubts.is_empty() && writes.deleted.is_empty() && revision >= writes.revision;
         let is_over = is_seen || writes.since.elapsed() > OUTSTANDING_MAX;
         if is_over {
             all.remove(key);
@@ -83,6 +87,7 @@ fn entry<'a>(all: &'a mut HashMap<Key, Writes>, key: &Key) -> &'a mut Writes {
     let writes = all.entry(key.clone()).or_insert_with(|| Writes {
         revision: 0,
         deleted: HashSet::new(),
+        doubts: Vec::new(),
         since: Instant::now(),
     });
     writes.since = Instant::now();

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::{Api, Client, Resource};
 
-use crate::outstanding::Outstanding;
+use crate::outstanding::{Doubt, Outstanding};
 use crate::{Error, template};
 
 /// One loop's hands.
@@ -17,6 +17,12 @@ pub(crate) struct PodControl {
 }
 
 impl PodControl {
+    /// Finds out what became of writes whose answers were lost, before anything else is done for `owner`.
+    pub(crate) async fn resolve(&self, key: &Key, owner: &ObjectMeta) -> Result<(), Error> {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &key.namespace);
+        self.outstanding.resolve(key, owner.uid.as_deref(), &api).await
+    }
+
     /// True when a pod was made; false when the namespace is going and nothing will be.
     pub(crate) async fn create<O>(&self, key: &Key, owner: &O, pod: &Pod) -> Result<bool, Error>
     where
@@ -32,6 +38,7 @@ impl PodControl {
             }
             Err(error) if template::is_namespace_ending(&error) => Ok(false),
             Err(error) => {
+                self.outstanding.failed(key, Doubt::created(&pod.metadata), &error);
                 let text = format!("Error creating: {}", template::message(&error));
                 self.recorder.event(owner, EventType::Warning, "FailedCreate", text);
                 Err(Error::at("create a pod of", key.clone())(error))
@@ -55,6 +62,7 @@ impl PodControl {
             }
             Err(error) if is_not_found(&error) => Ok(()),
             Err(error) => {
+                self.outstanding.failed(key, Doubt::deleted(&pod.metadata), &error);
                 let text = format!("Error deleting: {}", template::message(&error));
                 self.recorder.event(owner, EventType::Warning, "FailedDelete", text);
                 Err(Error::at("delete", Key::of(&pod.metadata))(error))

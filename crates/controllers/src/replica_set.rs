@@ -43,6 +43,7 @@ impl<K: Replicated> Reconcile for ReplicaSets<K> {
     async fn reconcile(&self, key: &Key) -> Result<Next, Error> {
         let Some(object) = self.all.get(&key.namespace, &key.name) else { return Ok(Next::Change) };
         let set = object.as_set();
+        self.control.resolve(key, &set.metadata).await?;
         let owned = self.claim(&object).await?;
         let view = View { set: &set, owned: &owned, related: self.related(&set), now: self.clock.now() };
         let plan = if self.is_settled(key) { plan::plan(&view) } else { Plan::default() };

@@ -52,7 +52,7 @@ const ROUGH: Climate = Climate {
     flaws: Flaws { fails_at_start: 4, flaps: 10, fails_in_job: 4 },
     has_node_deaths: true,
 };
-/// What was done may look undone to whoever did it.
+/// What was done may look undone to whoever did it, and is not done twice all the same.
 const STORM: Climate = Climate {
     weather: Weather { lost_request: 10, lost_answer: 10, crash: 30 },
     flaws: Flaws { fails_at_start: 3, flaps: 6, fails_in_job: 3 },
@@ -115,7 +115,7 @@ impl Simulation {
             "selector": {"matchLabels": {"app": "job"}}, "template": template("job", "Never")});
         world.insert::<Job>(read("job", &job)).unwrap();
         let is_calm = !climate.has_node_deaths && climate.flaws.flaps == 0;
-        let invariants = Invariants { is_calm, is_exact: climate.weather.lost_answer == 0, ..Invariants::default() };
+        let invariants = Invariants { is_calm, ..Invariants::default() };
         Self { world, machines, invariants, climate }
     }
 
@@ -290,7 +290,7 @@ async fn node_deaths_and_flapping_pods_are_made_good() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lost_answers_and_restarts_do_no_lasting_harm() {
+async fn lost_answers_and_restarts_do_no_harm() {
     for seed in seeds(N_SEEDS) {
         run(seed, STORM).await;
     }

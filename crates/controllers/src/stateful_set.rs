@@ -23,7 +23,7 @@ use crate::driver::{Next, Reconcile};
 use crate::error::Tolerate;
 use crate::history::{self, Draft, Keeper, Present};
 use crate::informers::{BY_CONTROLLER, Informers};
-use crate::outstanding::{OUTSTANDING_MAX, Outstanding};
+use crate::outstanding::{Doubt, OUTSTANDING_MAX, Outstanding};
 use crate::{Error, batch, labels, owners, template};
 
 pub(crate) struct StatefulSets {
@@ -50,6 +50,8 @@ struct Revisions {
 impl Reconcile for StatefulSets {
     async fn reconcile(&self, key: &Key) -> Result<Next, Error> {
         let Some(set) = self.informers.stateful_sets.get(&key.namespace, &key.name) else { return Ok(Next::Change) };
+        let written: Api<Pod> = Api::namespaced(self.client.clone(), &key.namespace);
+        self.outstanding.resolve(key, set.metadata.uid.as_deref(), &written).await?;
         if !self.is_settled(key) {
             return Ok(Next::After(OUTSTANDING_MAX));
         }
@@ -227,6 +229,7 @@ impl StatefulSets {
             Err(error) if template::is_namespace_ending(&error) => Ok(()),
             Err(error) if is_already_exists(&error) => Err(Error::Replaced { subject }),
             Err(error) => {
+                self.outstanding.failed(key, Doubt::created(&pod.metadata), &error);
                 self.tell(set, &told, Some(&error));
                 Err(Error::at("create", subject)(error))
             }
@@ -271,6 +274,7 @@ impl StatefulSets {
             }
             Err(error) if is_not_found(&error) => Ok(()),
             Err(error) => {
+                self.outstanding.failed(key, Doubt::deleted(&pod.metadata), &error);
                 self.tell(set, &told, Some(&error));
                 Err(Error::at("delete", subject)(error))
             }
@@ -288,6 +292,7 @@ impl StatefulSets {
                 Ok(())
             }
             Err(error) => {
+                self.outstanding.failed(key, Doubt::Written(subject.name.clone()), &error);
                 self.tell(set, &told, Some(&error));
                 Err(Error::at("update", subject)(error))
             }

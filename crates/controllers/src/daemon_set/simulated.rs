@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use super::plan::{self, View};
 use super::{pod, status};
 use crate::deployment;
-use crate::outstanding::Outstanding;
+use crate::outstanding::{Doubt, Outstanding};
 use crate::simulation::{NAMESPACE, Refusal, World};
 
 #[derive(Default)]
@@ -16,6 +16,7 @@ pub(crate) struct Memory(Outstanding);
 pub(crate) fn look(world: &mut World, name: &str) -> Result<(), Refusal> {
     let Some(set) = world.daemon_sets.seen(name) else { return Ok(()) };
     let key = Key::new(NAMESPACE, name);
+    world.resolve::<Pod>(|memory| &memory.daemon_sets.0, &key, set.metadata.uid.as_deref())?;
     let revision = world.pods.seen_revision();
     if !world.memory.daemon_sets.0.is_settled_at(&key, revision, |uid| world.seen_pod_by_uid(uid)) {
         return Ok(());
@@ -34,14 +35,19 @@ pub(crate) fn look(world: &mut World, name: &str) -> Result<(), Refusal> {
 
 fn carry_out(world: &mut World, key: &Key, set: &DaemonSet, hash: &str, plan: plan::Plan) -> Result<(), Refusal> {
     for node in &plan.create {
-        let made = world.create(pod::pod(set, hash, node))?;
-        world.memory.daemon_sets.0.wrote(key, &made.metadata);
+        let pod = pod::pod(set, hash, node);
+        let doubt = Doubt::created(&pod.metadata);
+        let made = world.create(pod);
+        let outstanding = &world.memory.daemon_sets.0;
+        outstanding.wrote(key, &made.map_err(|refusal| refusal.noted(outstanding, key, doubt))?.metadata);
     }
     for pod in plan.delete {
         match world.delete_pod(&pod) {
             Ok(()) => world.memory.daemon_sets.0.deleted(key, pod.metadata.uid.as_deref()),
             Err(Refusal::Gone) => {}
-            Err(refusal) => return Err(refusal),
+            Err(refusal) => {
+                return Err(refusal.noted(&world.memory.daemon_sets.0, key, Doubt::deleted(&pod.metadata)));
+            }
         }
     }
     Ok(())

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::plan::{self, View};
 use super::{revision, scale};
-use crate::outstanding::Outstanding;
+use crate::outstanding::{Doubt, Outstanding};
 use crate::simulation::{NAMESPACE, Refusal, World, of_owner};
 
 #[derive(Default)]
@@ -20,6 +20,7 @@ pub(crate) struct Memory {
 pub(crate) fn look(world: &mut World, name: &str) -> Result<(), Refusal> {
     let Some(deployment) = world.deployments.seen(name) else { return Ok(()) };
     let key = Key::new(NAMESPACE, name);
+    world.resolve::<ReplicaSet>(|memory| &memory.deployments.sets, &key, deployment.metadata.uid.as_deref())?;
     let (sets_revision, own_revision) = (world.replica_sets.seen_revision(), world.deployments.seen_revision());
     let memory = &world.memory.deployments;
     if !memory.sets.is_settled_at(&key, sets_revision, |_| None)
@@ -35,12 +36,16 @@ pub(crate) fn look(world: &mut World, name: &str) -> Result<(), Refusal> {
     };
     let plan = plan::plan(&View { deployment: &deployment, sets: &sets, pods: &pods, now: world.now });
     for scaling in plan.update {
-        let written = world.replace(next_generation(scaling.set))?;
-        world.memory.deployments.sets.wrote(&key, &written.metadata);
+        let doubt = Doubt::created(&scaling.set.metadata);
+        let written = world.replace(next_generation(scaling.set));
+        let outstanding = &world.memory.deployments.sets;
+        outstanding.wrote(&key, &written.map_err(|refusal| refusal.noted(outstanding, &key, doubt))?.metadata);
     }
     if let Some(scaling) = plan.create {
-        let written = world.create(scaling.set)?;
-        world.memory.deployments.sets.wrote(&key, &written.metadata);
+        let doubt = Doubt::created(&scaling.set.metadata);
+        let written = world.create(scaling.set);
+        let outstanding = &world.memory.deployments.sets;
+        outstanding.wrote(&key, &written.map_err(|refusal| refusal.noted(outstanding, &key, doubt))?.metadata);
     }
     for set in plan.delete {
         world.delete::<ReplicaSet>(&set.metadata, false)?;

@@ -11,7 +11,7 @@ use super::plan::{self, Plan};
 use super::track::{self, Done};
 use super::view::{FINALIZER, View, is_finished, uid};
 use super::{pod, tracked};
-use crate::outstanding::Outstanding;
+use crate::outstanding::{Doubt, Outstanding};
 use crate::pods;
 use crate::simulation::{NAMESPACE, Refusal, World};
 
@@ -32,6 +32,7 @@ pub(crate) fn look(world: &mut World, name: &str) -> Result<(), Refusal> {
     if !world.memory.jobs.own.is_settled_at(&key, world.jobs.seen_revision(), |_| None) {
         return Ok(());
     }
+    world.resolve::<Pod>(|memory| &memory.jobs.pods, &key, job.metadata.uid.as_deref())?;
     let revision = world.pods.seen_revision();
     let is_settled = world.memory.jobs.pods.is_settled_at(&key, revision, |uid| world.seen_pod_by_uid(uid));
     let pods = world.seen_pods_of(job.metadata.uid.as_deref());
@@ -78,18 +79,20 @@ fn carry_out(world: &mut World, key: &Key, job: &Job, plan: &Plan, is_settled: b
             Err(Refusal::Gone) => done.n_deleted += 1,
             Err(refusal) => {
                 done.is_whole = false;
-                failure = Some(refusal);
+                failure = Some(refusal.noted(&world.memory.jobs.pods, key, Doubt::deleted(&pod.metadata)));
             }
         }
     }
     for creation in &plan.create {
-        match world.create(pod::pod(job, creation)) {
+        let pod = pod::pod(job, creation);
+        let doubt = Doubt::created(&pod.metadata);
+        match world.create(pod) {
             Ok(made) => {
                 world.memory.jobs.pods.wrote(key, &made.metadata);
                 done.n_created += 1;
             }
             Err(refusal) => {
-                failure = Some(refusal);
+                failure = Some(refusal.noted(&world.memory.jobs.pods, key, doubt));
                 break;
             }
         }

@@ -2,10 +2,11 @@
 
 use coracle_client::Key;
 use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::Pod;
 
 use super::plan::{self, Plan, View};
 use super::{Replicated, status};
-use crate::outstanding::Outstanding;
+use crate::outstanding::{Doubt, Outstanding};
 use crate::owners;
 use crate::simulation::{Kept, Refusal, World};
 
@@ -15,6 +16,7 @@ pub(crate) struct Memory(Outstanding);
 pub(crate) fn look<K: Replicated + Kept>(world: &mut World, name: &str) -> Result<(), Refusal> {
     let Some(object) = K::table(world).seen(name) else { return Ok(()) };
     let (key, set) = (Key::new(K::KIND, name), object.as_set());
+    world.resolve::<Pod>(|memory| &memory.replica_sets.0, &key, set.metadata.uid.as_deref())?;
     let owned = world.seen_pods_of(set.metadata.uid.as_deref());
     let view = View { set: &set, owned: &owned, related: owned.clone(), now: world.now };
     let revision = world.pods.seen_revision();
@@ -37,14 +39,19 @@ fn carry_out<K: Replicated>(
     plan: Plan,
 ) -> Result<(), Refusal> {
     for _ in 0..plan.n_create {
-        let made = world.create(plan::pod_of(set, owners::reference_to(object)))?;
-        world.memory.replica_sets.0.wrote(key, &made.metadata);
+        let pod = plan::pod_of(set, owners::reference_to(object));
+        let doubt = Doubt::created(&pod.metadata);
+        let made = world.create(pod);
+        let outstanding = &world.memory.replica_sets.0;
+        outstanding.wrote(key, &made.map_err(|refusal| refusal.noted(outstanding, key, doubt))?.metadata);
     }
     for pod in plan.delete {
         match world.delete_pod(&pod) {
             Ok(()) => world.memory.replica_sets.0.deleted(key, pod.metadata.uid.as_deref()),
             Err(Refusal::Gone) => {}
-            Err(refusal) => return Err(refusal),
+            Err(refusal) => {
+                return Err(refusal.noted(&world.memory.replica_sets.0, key, Doubt::deleted(&pod.metadata)));
+            }
         }
     }
     Ok(())

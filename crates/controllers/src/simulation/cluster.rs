@@ -37,7 +37,7 @@ const QUIET_SECONDS: u64 = 1200;
 const RESYNC_SECONDS: u64 = 300;
 const TICK_SECONDS: u64 = 15;
 const COLLECT_SECONDS: u64 = 30;
-const WEATHER: Weather = Weather { lost_request: 200, lost_answer: 0, crash: 1500 };
+const WEATHER: Weather = Weather { lost_request: 200, lost_answer: 200, crash: 1500 };
 
 struct Cluster {
     world: World,

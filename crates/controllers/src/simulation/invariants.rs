@@ -15,8 +15,6 @@ use crate::{deployment, owners, pods};
 pub(crate) struct Invariants {
     /// Nothing but the loops takes pods away, so that what is missing is missing by their doing.
     pub(crate) is_calm: bool,
-    /// Every answer arrives, so that nothing is made twice.
-    pub(crate) is_exact: bool,
     /// The largest size that each set was ever given, by its uid.
     pub(crate) largest: BTreeMap<String, i32>,
     /// Deployments and budgets that have served once as they should.
@@ -27,11 +25,9 @@ impl Invariants {
     pub(crate) fn check(&mut self, world: &World, machines: &Machines) {
         no_identity_runs_twice(machines);
         self.deployments_stay_within_their_bounds(world);
-        if self.is_exact {
-            self.no_set_makes_more_than_it_was_told(world);
-            no_job_runs_more_than_it_may(world);
-            no_daemon_has_two_pods_on_a_node(world);
-        }
+        self.no_set_makes_more_than_it_was_told(world);
+        no_job_runs_more_than_it_may(world);
+        no_daemon_has_two_pods_on_a_node(world);
         if self.is_calm {
             self.budgets_hold(world);
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coracle_client::revision_of;
+use coracle_client::{Key, revision_of};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
@@ -15,6 +15,7 @@ use kube::Resource;
 
 use super::random::Random;
 use super::table::{Table, of_owner, of_uid};
+use crate::outstanding::{Doubt, Outstanding};
 use crate::{cron_job, daemon_set, deployment, job, replica_set, stateful_set};
 
 pub(crate) const NAMESPACE: &str = "n";
@@ -147,6 +148,16 @@ kept!(Pod => pods {
     DaemonSet => daemon_sets {}, ReplicationController => replication_controllers {}, Job => jobs {},
     CronJob => cron_jobs {}, PodDisruptionBudget => budgets {}, Node => nodes {});
 
+impl Refusal {
+    /// The same, noted where nobody can tell whether the write was done.
+    pub(crate) fn noted(self, outstanding: &Outstanding, key: &Key, doubt: Doubt) -> Self {
+        if self == Self::Lost {
+            outstanding.doubted(key, doubt);
+        }
+        self
+    }
+}
+
 impl World {
     pub(crate) fn new(seed: u64, weather: Weather) -> Self {
         Self {
@@ -275,6 +286,25 @@ impl World {
             return Err(Refusal::Crashed);
         }
         if self.random.one_in(self.weather.lost_answer) { Err(Refusal::Lost) } else { Ok(answer) }
+    }
+
+    /// Finds out what became of writes whose answers were lost, as the loops ask the API.
+    pub(crate) fn resolve<K: Kept>(
+        &mut self,
+        outstanding: impl Fn(&Memory) -> &Outstanding,
+        key: &Key,
+        owner: Option<&str>,
+    ) -> Result<(), Refusal> {
+        for doubt in outstanding(&self.memory).doubts(key) {
+            self.send()?;
+            let found: Vec<Arc<K>> = match &doubt {
+                Doubt::Written(name) | Doubt::Deleted { name, .. } => K::table(self).actual(name).into_iter().collect(),
+                Doubt::Created(_) => K::table(self).actual_marked(&of_owner(owner.unwrap())),
+            };
+            let found: Vec<ObjectMeta> = found.iter().map(|object| object.meta().clone()).collect();
+            outstanding(&self.memory).learned(key, &doubt, owner, &found);
+        }
+        Ok(())
     }
 
     /// The pods of an owner, as the watch has shown them.

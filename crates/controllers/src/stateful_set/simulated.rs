@@ -2,9 +2,10 @@
 
 use coracle_client::Key;
 use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::Pod;
 
 use super::plan::{self, Action, Revision, View};
-use crate::outstanding::Outstanding;
+use crate::outstanding::{Doubt, Outstanding};
 use crate::simulation::{NAMESPACE, Refusal, World};
 use crate::{deployment, history};
 
@@ -17,6 +18,7 @@ pub(crate) struct Memory {
 pub(crate) fn look(world: &mut World, name: &str) -> Result<(), Refusal> {
     let Some(set) = world.stateful_sets.seen(name) else { return Ok(()) };
     let key = Key::new(NAMESPACE, name);
+    world.resolve::<Pod>(|memory| &memory.stateful_sets.pods, &key, set.metadata.uid.as_deref())?;
     let memory = &world.memory.stateful_sets;
     if !memory.pods.is_settled_at(&key, world.pods.seen_revision(), |uid| world.seen_pod_by_uid(uid))
         || !memory.own.is_settled_at(&key, world.stateful_sets.seen_revision(), |_| None)
@@ -57,17 +59,23 @@ fn revisions(world: &mut World, set: &StatefulSet) -> (Revision, Revision) {
 fn act(world: &mut World, key: &Key, action: Action) -> Result<(), Refusal> {
     match action {
         Action::Create { pod, .. } => {
-            let made = world.create(*pod)?;
-            world.memory.stateful_sets.pods.wrote(key, &made.metadata);
+            let doubt = Doubt::created(&pod.metadata);
+            let made = world.create(*pod);
+            let outstanding = &world.memory.stateful_sets.pods;
+            outstanding.wrote(key, &made.map_err(|refusal| refusal.noted(outstanding, key, doubt))?.metadata);
         }
         Action::Replace(pod) | Action::Delete(pod) => match world.delete_pod(&pod) {
             Ok(()) => world.memory.stateful_sets.pods.deleted(key, pod.metadata.uid.as_deref()),
             Err(Refusal::Gone) => {}
-            Err(refusal) => return Err(refusal),
+            Err(refusal) => {
+                return Err(refusal.noted(&world.memory.stateful_sets.pods, key, Doubt::deleted(&pod.metadata)));
+            }
         },
         Action::Mend(pod) => {
-            let written = world.replace(*pod)?;
-            world.memory.stateful_sets.pods.wrote(key, &written.metadata);
+            let doubt = Doubt::created(&pod.metadata);
+            let written = world.replace(*pod);
+            let outstanding = &world.memory.stateful_sets.pods;
+            outstanding.wrote(key, &written.map_err(|refusal| refusal.noted(outstanding, key, doubt))?.metadata);
         }
         Action::Claim { .. } | Action::Own { .. } => {}
     }
