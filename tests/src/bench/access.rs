@@ -165,7 +165,7 @@ impl Connection {
         let code = head.split(' ').nth(1).context("a status")?.parse()?;
         let Some(length) = head.lines().find_map(|line| line.strip_prefix("content-length: ")) else {
             // What comes in chunks is of no interest here, but for where it ends.
-            while self.line().await?.len() > 0 {}
+            while !self.line().await?.is_empty() {}
             return Ok((code, &[]));
         };
         Ok((code, self.exactly(length.trim().parse()?).await?))
