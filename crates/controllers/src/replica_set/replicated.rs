@@ -118,3 +118,6 @@ fn own_status(status: ReplicaSetStatus) -> ReplicationControllerStatus {
         conditions,
     }
 }
+
+#[cfg(test)]
+mod tests;
