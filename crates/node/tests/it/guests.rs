@@ -69,9 +69,9 @@ pub(super) fn imports_the_unknown() -> Vec<u8> {
     wat::parse_str(r#"(module (import "env" "mystery" (func)) (func (export "_start")))"#).expect("it is well-formed")
 }
 
-/// Writes "hello" to `termination-log` in its second mount, and exits.
+/// Writes "hello" to `termination-log` in its third mount, after the token and `/etc`, and exits.
 pub(super) fn leaves_a_message(code: u32) -> Vec<u8> {
-    writes(4, (1200, 15), (1024, 5), &format!("(call $exit (i32.const {code}))"))
+    writes(5, (1200, 15), (1024, 5), &format!("(call $exit (i32.const {code}))"))
 }
 
 /// Writes 192 KiB to the file `key` of its first mount, and computes for ever.
