@@ -134,6 +134,10 @@ fn forwarded(name: &str, query: &Query) -> Result<String, Status> {
         errors.push(FieldError::not_supported("stream", &json!(stream), &["All", "Stderr", "Stdout"]));
     } else if !stream.is_empty() {
         out.append_pair("stream", stream);
+        if stream != "All" && query.get("tailLines").is_some() {
+            let why = "`tailLines` and specific `stream` are mutually exclusive for now";
+            errors.push(FieldError::forbidden("", why));
+        }
     }
     if errors.is_empty() {
         return Ok(out.finish());
@@ -171,6 +175,8 @@ mod tests {
             "PodLogOptions \"p\" is invalid: tailLines: Invalid value: -1: must be greater than or equal to 0"
         );
         assert_eq!(query("sinceSeconds=0").unwrap_err().code, 422);
+        assert_eq!(query("stream=Stderr").unwrap(), "stream=Stderr");
+        assert_eq!(query("stream=Stderr&tailLines=1").unwrap_err().code, 422);
         assert_eq!(query("limitBytes=x").unwrap_err().code, 400);
     }
 }
