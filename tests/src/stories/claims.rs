@@ -28,6 +28,7 @@ fn data_outlives_its_pods_and_the_process() {
     notes_are_kept(&cluster);
     a_claim_grows(&cluster);
     a_claim_in_use_is_kept_until_its_pod_is_gone(&cluster);
+    claims_go_with_their_set_where_it_says_so(&cluster);
     a_quota_refuses_what_is_too_much(&cluster);
     assert_eq!(cluster.stop(), Some(0));
 }
@@ -78,6 +79,17 @@ fn a_claim_in_use_is_kept_until_its_pod_is_gone(cluster: &Cluster) {
         none if none.is_empty() => Ok(()),
         some => Err(some),
     });
+}
+
+fn claims_go_with_their_set_where_it_says_so(cluster: &Cluster) {
+    let retention = "persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete, whenScaled: Delete}, replicas: 2";
+    says_to(cluster, "create -f -", &STATEFUL.replace("replicas: 2", retention), &["statefulset.apps/db created"]);
+    is_ready(cluster);
+    says(cluster, "scale sts/db --replicas=1", &["scaled"]);
+    says(cluster, "wait --for=delete pvc/data-db-1 --timeout=60s", &["exit status: 0"]);
+    says(cluster, "get pvc", &["data-db-0   Bound"]);
+    says(cluster, "delete sts db --timeout=60s", &["deleted"]);
+    says(cluster, "wait --for=delete pvc/data-db-0 --timeout=60s", &["exit status: 0"]);
 }
 
 fn a_quota_refuses_what_is_too_much(cluster: &Cluster) {

@@ -18,6 +18,7 @@ fn jobs_of_every_kind_come_to_their_ends() {
     a_job_is_suspended_resized_and_resumed(&cluster);
     time_ends_jobs(&cluster);
     a_cron_job_follows_its_time_zone(&cluster);
+    a_disruption_is_not_a_failure(&cluster);
 }
 
 /// A Job's manifest. `container` is the middle of a container, such as `image: 'job:v1'`.
@@ -59,6 +60,9 @@ fn a_job_runs_to_completion(cluster: &Cluster) {
     create(cluster, &job("three", "completions: 3, parallelism: 2,", SHORT));
     ends(cluster, "three", "Complete");
     says(cluster, "get job three", &["Complete   3/3"]);
+    create(cluster, &job("queue", "parallelism: 2,", SHORT));
+    ends(cluster, "queue", "Complete");
+    says(cluster, "get job queue", &["Complete   2/1 of 2"]);
     let finalizers = ["get", "pods", "-l", "job-name=three", "-o", "jsonpath={.items[*].metadata.finalizers}"];
     assert_eq!(cluster.ask(&finalizers), "", "every pod was counted and let go");
     says(cluster, "events --for job/three", &["SuccessfulCreate", "Completed", "Job completed"]);
@@ -80,6 +84,23 @@ fn indexes_are_told_apart(cluster: &Cluster) {
     assert_eq!(status(cluster, "each", "completedIndexes"), "0");
     assert_eq!(status(cluster, "each", "failedIndexes"), "1,2");
     assert_eq!(reason(cluster, "each", "Failed"), "FailedIndexes");
+
+    let bounded =
+        "completionMode: Indexed, completions: 9, parallelism: 1, backoffLimitPerIndex: 0, maxFailedIndexes: 1,";
+    create(cluster, &job("bounded", bounded, FAILS_BY_INDEX));
+    ends(cluster, "bounded", "Failed");
+    assert_eq!(reason(cluster, "bounded", "Failed"), "MaxFailedIndexesExceeded");
+    assert_eq!(status(cluster, "bounded", "failedIndexes"), "1,2", "no other was tried");
+
+    create(cluster, &job("grown", "completionMode: Indexed, completions: 2, parallelism: 2,", ENDLESS));
+    says(cluster, r#"patch job grown -p {"spec":{"completions":3,"parallelism":3}}"#, &["patched"]);
+    says(cluster, "wait --for=jsonpath={.status.ready}=3 job/grown --timeout=60s", &["condition met"]);
+    says(
+        cluster,
+        r#"patch job grown -p {"spec":{"completions":4}}"#,
+        &["can only be modified in tandem with spec.parallelism"],
+    );
+    says(cluster, "delete job grown --timeout=60s", &["deleted"]);
 
     let first = "completionMode: Indexed, completions: 3, parallelism: 1,
         successPolicy: {rules: [{succeededIndexes: '0'}]},";
@@ -137,6 +158,19 @@ fn time_ends_jobs(cluster: &Cluster) {
     });
 }
 
+fn a_disruption_is_not_a_failure(cluster: &Cluster) {
+    let ignore = "backoffLimit: 0, podFailurePolicy: {rules: [{action: Ignore, onPodConditions: [
+        {type: DisruptionTarget, status: 'True'}]}]},";
+    create(cluster, &job("moved", ignore, ENDLESS));
+    says(cluster, "wait --for=jsonpath={.status.ready}=1 job/moved --timeout=60s", &["condition met"]);
+    let node = cluster.ask(&["get", "nodes", "-o", "jsonpath={.items[0].metadata.name}"]);
+    says(cluster, &format!("drain {node} --force --timeout=60s"), &["drained"]);
+    says(cluster, &format!("uncordon {node}"), &["uncordoned"]);
+    says(cluster, "wait --for=jsonpath={.status.ready}=1 job/moved --timeout=60s", &["condition met"]);
+    assert_eq!(status(cluster, "moved", "failed"), "", "the eviction does not count");
+    says(cluster, "delete job moved --timeout=60s", &["deleted"]);
+}
+
 fn a_cron_job_follows_its_time_zone(cluster: &Cluster) {
     // Tokyo is nine hours ahead all year: in any other zone, the start that was missed a minute ago is hours off.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
@@ -147,6 +181,7 @@ fn a_cron_job_follows_its_time_zone(cluster: &Cluster) {
            timeZone: Asia/Tokyo, startingDeadlineSeconds: 600, jobTemplate: {{spec: {{template: {{spec: {{
            restartPolicy: Never, containers: [{{name: c, {SHORT}}}]}}}}}}}}}}}}"
     );
+    says_to(cluster, "create -f -", &cron.replace("Asia/Tokyo", "Mars/Base"), &["unknown time zone Mars/Base"]);
     create(cluster, &cron);
     says(cluster, "get cronjob nightly", &["Asia/Tokyo", "False     0        <none>"]);
     says(cluster, "create job by-hand --from=cronjob/nightly", &["job.batch/by-hand created"]);

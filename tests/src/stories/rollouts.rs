@@ -15,7 +15,9 @@ fn sets_roll_out_and_budgets_hold_up_a_drain() {
     a_partition_holds_an_update_up(&cluster);
     a_daemon_set_rolls_and_comes_back(&cluster);
     a_deployment_with_a_deadline_says_that_it_is_stuck(&cluster);
+    a_pause_holds_changes_back_and_makes_one_of_them(&cluster);
     a_drain_waits_for_the_budget(&cluster);
+    a_replication_controller_keeps_its_number(&cluster);
 }
 
 const STATEFUL: &str = "{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: db}, spec: {replicas: 2,
@@ -97,6 +99,50 @@ fn a_deployment_with_a_deadline_says_that_it_is_stuck(cluster: &Cluster) {
     says(cluster, "get deploy web", &["2/2     1            2"]);
     says(cluster, "rollout undo deploy/web", &["rolled back"]);
     says(cluster, "rollout status deploy/web --timeout=60s", &["successfully rolled out"]);
+}
+
+fn a_pause_holds_changes_back_and_makes_one_of_them(cluster: &Cluster) {
+    let n_sets = || cluster.ask(&["get", "rs", "-l", "app=web", "-o", "name"]).lines().count();
+    let before = n_sets();
+    says(cluster, "rollout pause deploy/web", &["deployment.apps/web paused"]);
+    says(cluster, "set image deploy/web c=toolbox:v2", &["image updated"]);
+    says(cluster, "set env deploy/web COLOR=blue", &["env updated"]);
+    says(cluster, "rollout status deploy/web --timeout=1s", &["Waiting for deployment \"web\" rollout to finish"]);
+    says(cluster, "get deploy web", &["2/2     0            2"]);
+    // A paused deployment is scaled all the same.
+    says(cluster, "scale deploy/web --replicas=3", &["scaled"]);
+    says(cluster, "wait --for=jsonpath={.status.readyReplicas}=3 deploy/web --timeout=60s", &["condition met"]);
+    assert_eq!((images(cluster, "web"), n_sets()), ("toolbox:v1 toolbox:v1 toolbox:v1".to_owned(), before));
+    says(cluster, "describe deploy web", &["Progressing    Unknown  DeploymentPaused"]);
+    says(cluster, "rollout resume deploy/web", &["deployment.apps/web resumed"]);
+    says(cluster, "rollout status deploy/web --timeout=60s", &["successfully rolled out"]);
+    assert_eq!(n_sets(), before + 1, "two changes were rolled out as one");
+    says(cluster, "rollout undo deploy/web", &["rolled back"]);
+    says(cluster, "scale deploy/web --replicas=2", &["scaled"]);
+    says(cluster, "rollout status deploy/web --timeout=60s", &["successfully rolled out"]);
+    says(cluster, "wait --for=jsonpath={.status.replicas}=2 deploy/web --timeout=60s", &["condition met"]);
+}
+
+fn a_replication_controller_keeps_its_number(cluster: &Cluster) {
+    let manifest = "{apiVersion: v1, kind: ReplicationController, metadata: {name: old}, spec: {replicas: 2,
+      template: {metadata: {labels: {app: old}}, spec: {terminationGracePeriodSeconds: 1,
+      containers: [{name: c, image: 'toolbox:v1', args: [echo, '7']}]}}}}";
+    says_to(cluster, "create -f -", manifest, &["replicationcontroller/old created"]);
+    says(cluster, "wait --for=jsonpath={.status.readyReplicas}=2 rc/old --timeout=60s", &["condition met"]);
+    says(cluster, "delete pods -l app=old --timeout=60s", &["pod \"old-"]);
+    says(cluster, "scale rc/old --replicas=3", &["replicationcontroller/old scaled"]);
+    says(cluster, "wait --for=jsonpath={.status.readyReplicas}=3 rc/old --timeout=60s", &["condition met"]);
+    says(cluster, "get rc old", &["3         3         3"]);
+    // A pod that is made somebody else's is replaced, and left alone.
+    let first = cluster.ask(&["get", "pods", "-l", "app=old", "-o", "jsonpath={.items[0].metadata.name}"]);
+    says(cluster, &format!("label pod {first} app=mine --overwrite"), &["labeled"]);
+    wait::until("another pod in its place", || match cluster.ask(&["get", "pods", "-l", "app=old", "-o", "name"]) {
+        names if names.lines().count() == 3 => Ok(()),
+        names => Err(names),
+    });
+    says(cluster, "delete rc old --timeout=60s", &["replicationcontroller \"old\" deleted"]);
+    says(cluster, "wait --for=delete pods -l app=old --timeout=60s", &["exit status: 0"]);
+    says(cluster, &format!("get pod {first}"), &["1/1     Running"]);
 }
 
 fn a_drain_waits_for_the_budget(cluster: &Cluster) {
