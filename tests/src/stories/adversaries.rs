@@ -94,7 +94,7 @@ fn who_fills_the_disk_is_evicted(cluster: &Cluster) {
 fn last_words_and_a_core_dump_are_left(cluster: &Cluster) {
     run(cluster, "words", "[words, /dev/termination-log, 'enough is enough']", "");
     says(cluster, "wait --for=jsonpath={.status.phase}=Failed pod/words --timeout=60s", &["condition met"]);
-    says(cluster, "describe pod words", &["Message:", "enough is enough", "Exit Code:    3"]);
+    says(cluster, "describe pod words", &["Message:", "enough is enough", "Exit Code:    1"]);
     run(cluster, "traps", "[trap]", "");
     says(cluster, "wait --for=jsonpath={.status.phase}=Failed pod/traps --timeout=60s", &["condition met"]);
     says(cluster, "describe pod traps", &["Exit Code:    134", "unreachable", "bytes of memory in use", "Trapped"]);

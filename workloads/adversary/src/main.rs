@@ -22,7 +22,7 @@ fn main() {
         ["resolve", name] => resolve(name),
         ["words", path, text] => {
             std::fs::write(path, text).expect("the path can be written");
-            std::process::exit(3);
+            std::process::exit(1);
         }
         _ => {
             eprintln!("usage: adversary spin | memory | sockets | line MIB | files PATH MIB | deep | trap | …");
