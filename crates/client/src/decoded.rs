@@ -13,7 +13,7 @@ pub(crate) enum Decoded<K> {
     Read(Box<K>),
     /// It is not of the type, in `why`'s words; who it is can be read all the same.
     Unreadable {
-        meta: ObjectMeta,
+        meta: Box<ObjectMeta>,
         why: String,
     },
 }
@@ -27,7 +27,7 @@ impl<K: Resource> Decoded<K> {
     pub(crate) fn into_meta(self) -> ObjectMeta {
         match self {
             Self::Read(mut object) => std::mem::take(object.meta_mut()),
-            Self::Unreadable { meta, .. } => meta,
+            Self::Unreadable { meta, .. } => *meta,
         }
     }
 }
@@ -45,7 +45,7 @@ impl<'de, K: DeserializeOwned> Deserialize<'de> for Decoded<K> {
             Ok(object) => Ok(Self::Read(Box::new(object))),
             Err(error) => {
                 let identity = Identity::deserialize(value).map_err(serde::de::Error::custom)?;
-                Ok(Self::Unreadable { meta: identity.metadata, why: error.to_string() })
+                Ok(Self::Unreadable { meta: Box::new(identity.metadata), why: error.to_string() })
             }
         }
     }

@@ -72,8 +72,8 @@ impl Conf {
     }
 
     fn ndots(&self) -> usize {
-        let stated = self.options.iter().filter_map(|option| option.strip_prefix("ndots:")?.parse().ok());
-        stated.last().unwrap_or(NDOTS)
+        let mut stated = self.options.iter().filter_map(|option| option.strip_prefix("ndots:")?.parse().ok());
+        stated.next_back().unwrap_or(NDOTS)
     }
 }
 

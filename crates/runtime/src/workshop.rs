@@ -88,7 +88,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_for_ever_and_one_that_is_slow_leaves_turns_to_others() {
         let workshop = Workshop::new(2);
-        let (finish, finished) = mpsc::channel::<()>();
+        let (finish, finished) = mpsc::sync_channel::<()>(0);
         let refused = workshop.run(move || finished.recv()).await;
         assert!(matches!(refused, Err(LoadError::TooMuch { .. })), "{refused:?}");
         assert_eq!(workshop.turns.available_permits(), 1);

@@ -1,6 +1,7 @@
 //! Runs one program as a container with this process's streams, for runners that start a process per test: its loopback
 //! is joined with the host's where the two have to meet, and its exit code is this process's.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -88,11 +89,16 @@ pub(crate) async fn run(args: impl IntoIterator<Item = String>) -> Result<i32> {
     spec.stdin = Stdin::Pipe(Arc::clone(&pipe));
     joints.spawn(|_| read_stdin(pipe));
     let container = world.runtime.start(&module, spec);
-    let shown = tokio::spawn(show(pieces, Arc::clone(&pod)));
+    let mut shown = Scope::<Infallible>::child_of(&CancellationToken::new());
+    let seen = Arc::clone(&pod);
+    shown.spawn(|_| async {
+        show(pieces, seen).await;
+        Ok(())
+    });
     let exit = until_interrupted(&container, &pod).await;
     drop(container);
     // What it wrote is shown before its end is.
-    let _ = shown.await;
+    let Ok(()) = shown.join().await;
     Ok(match exit {
         Exit::Code(code) => code,
         Exit::Trap { message, backtrace } => {

@@ -230,7 +230,7 @@ async fn attend(sandbox: &Arc<Sandbox>, channel: &AsyncChannel, calls: &Calls) -
         loop {
             report.notified().await;
             if let Err(error) = channel.send(&ToAgent::Used(used(sandbox)), &[]).await {
-                return Err(error);
+                break Err(error);
             }
         }
     };

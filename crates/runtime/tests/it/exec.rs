@@ -35,12 +35,8 @@ async fn waiting(module: &str) -> (Running, Arc<Pipe>) {
 
 fn exec(container: &Container, args: &[&str], stdin: Stdin) -> (Container, Arc<Pipe>) {
     let output = Arc::new(Pipe::default());
-    let exec = Exec {
-        args: with_name("toolbox", args),
-        stdin,
-        terminal: false,
-        output: Arc::new(Piped(Arc::clone(&output))),
-    };
+    let exec =
+        Exec { args: with_name("toolbox", args), stdin, terminal: false, output: Arc::new(Piped(Arc::clone(&output))) };
     (container.exec(exec).unwrap(), output)
 }
 
