@@ -80,13 +80,13 @@ impl Cluster {
         self.deliver(is_quiet);
         self.kubelets.work(&mut self.world, &self.lifecycle, is_quiet);
         self.lifecycle.look(&mut self.world, second);
-        if second % COLLECT_SECONDS == 0 {
+        if second.is_multiple_of(COLLECT_SECONDS) {
             let _ = garbage::simulated::collect(&mut self.world);
         }
-        if second % RESYNC_SECONDS == 0 {
+        if second.is_multiple_of(RESYNC_SECONDS) {
             self.wake_all();
         }
-        if second % TICK_SECONDS == 0 {
+        if second.is_multiple_of(TICK_SECONDS) {
             let names = self.world.cron_jobs.names_seen();
             names.iter().for_each(|name| self.wake_by_kind("CronJob", name));
         }

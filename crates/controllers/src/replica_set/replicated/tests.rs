@@ -71,7 +71,7 @@ fn it_makes_what_is_missing_and_gives_up_what_is_too_much() {
 
 #[test]
 fn its_status_counts_its_pods() {
-    let table: [(Value, &[&str], [Option<i32>; 4]); 4] = [
+    let table: [(_, &[&str], _); 4] = [
         (json!({"replicas": 2}), &[], [Some(0), None, None, None]),
         (json!({"replicas": 2}), &["Running!", "Pending"], [Some(2), Some(2), Some(1), Some(1)]),
         (json!({"replicas": 2}), &["Running!", "Failed", "Running!-"], [Some(1), Some(1), Some(1), Some(1)]),

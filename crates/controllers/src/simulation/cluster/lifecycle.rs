@@ -129,11 +129,11 @@ impl Lifecycle {
 
     /// The loops about nodes, each when its time has come.
     pub(super) fn look(&mut self, world: &mut World, second: u64) {
-        if second % self.timings.monitor_period.as_secs() == 0 {
+        if second.is_multiple_of(self.timings.monitor_period.as_secs()) {
             self.look_at_health(world);
             self.look_at_taints(world);
         }
-        if second % COLLECT_SECONDS == 0 {
+        if second.is_multiple_of(COLLECT_SECONDS) {
             self.collect(world);
         }
     }

@@ -33,12 +33,12 @@ pub(super) fn furnish(world: &mut World, n_nodes: usize) {
         let (guarded, rolled) = (format!("{GUARDED}{idx}"), format!("{ROLLED}{idx}"));
         deploy(world, &guarded);
         deploy(world, &rolled);
-        let bound = if idx % 2 == 0 { json!({"maxUnavailable": 2}) } else { json!({"minAvailable": "80%"}) };
+        let bound = if idx.is_multiple_of(2) { json!({"maxUnavailable": 2}) } else { json!({"minAvailable": "80%"}) };
         let mut budget = json!({"selector": {"matchLabels": {"app": guarded}}});
         budget.as_object_mut().unwrap().extend(bound.as_object().unwrap().clone());
         world.insert::<PodDisruptionBudget>(read(&guarded, &budget)).unwrap();
         let db = format!("db{idx}");
-        let policy = if idx % 2 == 0 { "Parallel" } else { "OrderedReady" };
+        let policy = if idx.is_multiple_of(2) { "Parallel" } else { "OrderedReady" };
         let stateful = json!({"replicas": 10, "serviceName": db, "podManagementPolicy": policy,
             "selector": {"matchLabels": {"app": db}}, "template": template(&db, "Always"),
             "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}});
@@ -70,7 +70,7 @@ fn job(app: &str, n_completions: i32, mode: &str) -> Value {
 
 fn batch(world: &mut World, idx: usize) {
     let app = format!("job{idx}");
-    let mode = if idx % 2 == 0 { "Indexed" } else { "NonIndexed" };
+    let mode = if idx.is_multiple_of(2) { "Indexed" } else { "NonIndexed" };
     world.insert::<Job>(read(&app, &job(&app, 50, mode))).unwrap();
     let app = format!("cron{idx}");
     let policy = ["Allow", "Forbid", "Replace"][idx % 3];
@@ -94,12 +94,12 @@ pub(super) fn change_something(world: &mut World, counts: &mut Counts) {
     let image = format!("v{}", world.random.below(3));
     match world.random.below(8) {
         0..4 => {
-            let mut deployment = pick(world, |world| rolled(world));
+            let mut deployment = pick(world, rolled);
             set_image(&mut deployment.spec.template, image);
             put_deployment(world, deployment);
         }
         4 => {
-            let mut deployment = pick(world, |world| rolled(world));
+            let mut deployment = pick(world, rolled);
             counts.note_resize(&deployment, world.now);
             deployment.spec.replicas = Some(N_REPLICAS / 2 + i32::try_from(world.random.below(20)).unwrap());
             put_deployment(world, deployment);
