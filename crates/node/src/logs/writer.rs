@@ -31,6 +31,8 @@ pub struct ContainerLog {
     pub(super) attempt: u32,
     waiting: Mutex<Waiting>,
     is_queued: AtomicBool,
+    /// Spares a guest that asks for room the lock.
+    is_full: AtomicBool,
     file: Mutex<File>,
     progress: watch::Sender<Progress>,
 }
@@ -69,6 +71,7 @@ impl ContainerLog {
             attempt,
             waiting: Mutex::default(),
             is_queued: AtomicBool::new(false),
+            is_full: AtomicBool::new(false),
             file: Mutex::default(),
             progress,
         })
@@ -102,6 +105,7 @@ impl ContainerLog {
         } else {
             waiting.n_bytes += bytes.len();
             waiting.chunks.push_back((self.logs.0.clock.now(), stream, bytes));
+            self.is_full.store(waiting.n_bytes >= READY_MAX, Ordering::Release);
         }
         drop(waiting);
         if !self.is_queued.swap(true, Ordering::AcqRel) {
@@ -110,6 +114,9 @@ impl ContainerLog {
     }
 
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_full.load(Ordering::Acquire) {
+            return Poll::Ready(());
+        }
         let mut waiting = self.waiting.lock();
         if waiting.n_bytes < READY_MAX {
             return Poll::Ready(());
@@ -127,6 +134,7 @@ impl ContainerLog {
         let waiting = {
             let mut waiting = self.waiting.lock();
             let closed = waiting.closed;
+            self.is_full.store(false, Ordering::Release);
             std::mem::replace(&mut *waiting, Waiting { closed, ..Waiting::default() })
         };
         waiting.held_up.iter().for_each(Waker::wake_by_ref);
