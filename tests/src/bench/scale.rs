@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use coracle_tests::cluster::{Cluster, manifest_file};
+use coracle_tests::cluster::Cluster;
 use serde_json::Value;
 
 use crate::access::Access;
@@ -19,8 +19,7 @@ pub(crate) fn run() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let cluster = Cluster::up(dir.path(), &["--nodes", "4", "--max-pods", "300"]);
     cluster.push("echo-tcp", "echo-tcp:v1");
-    cluster.ask(&["apply", "-f", &manifest_file("echo-tcp")]);
-    cluster.ask(&["delete", "service", "echo-tcp"]);
+    cluster.ask(&["create", "deployment", "echo-tcp", "--image=echo-tcp:v1", "--port=7", "--replicas=0"]);
     let access = Access::read(&cluster)?;
     let runtime = runtime()?;
     let (mut rates, mut costs) = (Vec::new(), Vec::new());
