@@ -63,8 +63,14 @@ fn selects_node(query: &Query, node: &str) -> bool {
 
 /// `None` when a pod on `node` needs the object that is named.
 pub(super) async fn needs(state: &State, node: &str, a: &Attributes<'_>) -> Result<Option<String>, Status> {
-    let pods = state.pods_in(a.namespace).await?;
-    if pods.iter().any(|pod| pod["spec"]["nodeName"] == node && refers(pod, a.resource, a.name)) {
+    let pods = state.resource("", "v1", "pods");
+    let stored = state.stored_below(&pods, a.namespace).await?;
+    // Most pods are told apart by their text: a namespace may have thousands, and a node asks for each of its own.
+    let (node_text, name_text) = (format!("\"{node}\""), format!("\"{}\"", a.name));
+    let may_need = |text: &str| text.contains(&node_text) && text.contains(&name_text);
+    let mut candidates = stored.iter().filter(|kv| std::str::from_utf8(&kv.value).is_ok_and(may_need));
+    let needs = |pod: &Value| pod["spec"]["nodeName"] == node && refers(pod, a.resource, a.name);
+    if candidates.any(|kv| needs(&pods.decode(kv))) {
         return Ok(None);
     }
     Ok(Some(format!("no relationship found between node '{node}' and this object")))
