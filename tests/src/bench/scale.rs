@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use coracle_tests::cluster::Cluster;
+use coracle_tests::wait;
 use serde_json::Value;
 
 use crate::access::Access;
@@ -25,7 +26,10 @@ pub(crate) fn run() -> Result<()> {
     let (mut rates, mut costs) = (Vec::new(), Vec::new());
     for _ in 0..N_RUNS {
         runtime.block_on(scale(&access, 0))?;
-        cluster.ask(&["wait", "--for=delete", "pods", "--all", "--timeout=60s"]);
+        wait::until("the pods to be gone", || match cluster.ask(&["get", "pods", "-o", "name"]) {
+            left if left.is_empty() => Ok(()),
+            left => Err(format!("{} pods", left.lines().count())),
+        });
         let cpu = cpu_seconds(cluster.pid())?;
         let began = Instant::now();
         runtime.block_on(scale(&access, N_PODS))?;
