@@ -212,7 +212,6 @@ impl Cluster {
 
     /// What was written is checked, and concerns the kubelets.
     fn settle_accounts(&mut self) {
-        let now = self.world.now;
         let taken = std::mem::take(&mut self.world.taken);
         let pods = self.world.pods.take_written();
         self.counts.note_sets(&mut self.world);
@@ -221,7 +220,7 @@ impl Cluster {
             self.kubelets.note(&mut self.world, change);
         }
         self.counts.check();
-        self.budgets.check(&self.world, &pods, &taken, now);
+        self.budgets.check(&self.world, &self.counts, &pods, &taken);
     }
 }
 

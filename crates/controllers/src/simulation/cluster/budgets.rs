@@ -7,9 +7,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
+use super::super::invariants;
 use super::super::table::{Change, of_app};
 use super::super::world::World;
-use super::super::{deployment, invariants};
+use super::counts::Counts;
 use super::work::{GUARDED, ROLLED};
 use crate::{budget, pods};
 
@@ -31,7 +32,8 @@ fn is_serving(pod: &Pod) -> bool {
 
 impl Budgets {
     /// Accounts for what changed in a step; `taken` is what loops and evictions deleted in it.
-    pub(super) fn check(&mut self, world: &World, changes: &[Change<Pod>], taken: &[Arc<Pod>], now: Timestamp) {
+    pub(super) fn check(&mut self, world: &World, counts: &Counts, changes: &[Change<Pod>], taken: &[Arc<Pod>]) {
+        let now = world.now;
         let taken: BTreeSet<&str> = taken.iter().filter_map(|pod| pod.metadata.uid.as_deref()).collect();
         let mut spent = BTreeSet::new();
         for (old, new) in changes {
@@ -52,10 +54,11 @@ impl Budgets {
                 }
             }
         }
-        spent.iter().for_each(|app| self.check_one(world, app, now));
+        spent.iter().for_each(|app| self.check_one(world, counts, app));
     }
 
-    fn check_one(&mut self, world: &World, app: &str, now: Timestamp) {
+    fn check_one(&mut self, world: &World, counts: &Counts, app: &str) {
+        let now = world.now;
         let lost = self.lost.entry(app.to_owned()).or_default();
         while lost.front().is_some_and(|at| *at + UNHEARD_MAX < now) {
             lost.pop_front();
@@ -67,7 +70,7 @@ impl Budgets {
         let deployment = world.deployments.actual(app).unwrap();
         let n_min = match world.budgets.actual(app) {
             Some(budget) => budget::simulated::n_healthy_wanted(&budget),
-            None => deployment::simulated::bounds(&deployment).1,
+            None => counts.bounds(&deployment, now).1,
         };
         assert!(
             n_serving + n_lost >= n_min,

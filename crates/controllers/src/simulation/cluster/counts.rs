@@ -22,8 +22,8 @@ pub(super) struct Counts {
     daemons: BTreeMap<(String, String), usize>,
     /// Sizes of the sets of each deployment, by the sets' uids.
     sizes: BTreeMap<String, BTreeMap<String, i32>>,
-    /// How many pods a deployment might have before its size was changed.
-    before: BTreeMap<String, Vec<(Timestamp, i32)>>,
+    /// How many pods a deployment might and had to have before its size was changed.
+    before: BTreeMap<String, Vec<(Timestamp, (i32, i32))>>,
     touched: BTreeSet<String>,
 }
 
@@ -37,7 +37,15 @@ impl Counts {
         let uid = deployment.metadata.uid.clone().unwrap();
         let before = self.before.entry(uid).or_default();
         before.retain(|(at, _)| *at + STALE_MAX >= now);
-        before.push((now, deployment::simulated::bounds(deployment).0));
+        before.push((now, deployment::simulated::bounds(deployment)));
+    }
+
+    /// The most and the least that a deployment's loop may aim for, which may go by a size of a while ago.
+    pub(super) fn bounds(&self, deployment: &Deployment, now: Timestamp) -> (i32, i32) {
+        let before = self.before.get(deployment.metadata.uid.as_deref().unwrap()).into_iter().flatten();
+        let recent = before.filter(|(at, _)| *at + STALE_MAX >= now).map(|(_, bounds)| *bounds);
+        let widest = |(most, least): (i32, i32), (n_max, n_min)| (most.max(n_max), least.min(n_min));
+        recent.fold(deployment::simulated::bounds(deployment), widest)
     }
 
     pub(super) fn note_pod(&mut self, (old, new): &Change<Pod>) {
@@ -77,10 +85,7 @@ impl Counts {
             let is_more = sizes.insert(uid, size).unwrap_or(0) < size;
             let n_asked: i32 = sizes.values().sum();
             let Some(deployment) = world.deployments.actual(&above.name).filter(|_| is_more) else { continue };
-            let (n_max, _) = deployment::simulated::bounds(&deployment);
-            let before = self.before.get(&above.uid).into_iter().flatten();
-            let recent = before.filter(|(at, _)| *at + STALE_MAX >= world.now).map(|(_, n_max)| *n_max);
-            let n_max = recent.fold(n_max, i32::max);
+            let (n_max, _) = self.bounds(&deployment, world.now);
             assert!(n_asked <= n_max, "{} asks for {n_asked} pods, at most {n_max} may be", above.name);
         }
         for (_, new) in world.replication_controllers.take_written() {
