@@ -14,6 +14,8 @@ use super::counts::Counts;
 use super::work::{GUARDED, ROLLED};
 use crate::{budget, pods};
 
+/// A pod that became ready later than this is unready still for whoever takes away.
+const UNSEEN_MAX: Duration = Duration::from_secs(60);
 /// What was lost for less may not have come to the ears of whoever takes away: pods, sets and the loops' own delay.
 const UNHEARD_MAX: Duration = Duration::from_secs(200);
 
@@ -46,7 +48,8 @@ impl Budgets {
             let (was, is) = (is(old), is(new));
             *self.serving.entry(app.to_owned()).or_default() += i32::from(is) - i32::from(was);
             if was && !is {
-                if taken.contains(pod.metadata.uid.as_deref().unwrap()) {
+                let was_seen = old.as_ref().is_some_and(|pod| pods::is_available(pod, UNSEEN_MAX, now));
+                if taken.contains(pod.metadata.uid.as_deref().unwrap()) && was_seen {
                     spent.insert(app.to_owned());
                     self.n_taken += 1;
                 } else {
