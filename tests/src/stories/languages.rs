@@ -11,6 +11,13 @@ fn guests_in_other_languages_run_as_pods() {
     let cluster = Cluster::up(dir.path(), &[]);
     let [c, go, search] = ["hello-c", "hello-go", "ripgrep"].map(|name| begin(&cluster, name));
     let [javascript, python] = ["hello-js", "hello-py"].map(|name| begin(&cluster, name));
+    // Who comes last to be compiled is waited for longest.
+    if javascript {
+        answers(&cluster, "hello-js", 30086, "hello from JavaScript /some/path\n");
+    }
+    if python {
+        answers(&cluster, "hello-py", 30087, "hello from Python /some/path\n");
+    }
     if c {
         ends(
             &cluster,
@@ -24,12 +31,6 @@ fn guests_in_other_languages_run_as_pods() {
     }
     if search {
         ends(&cluster, "ripgrep", 0, &["/texts/..data/jabberwocky:2:the slithy toves\n"]);
-    }
-    if javascript {
-        answers(&cluster, "hello-js", 30086, "hello from JavaScript /some/path\n");
-    }
-    if python {
-        answers(&cluster, "hello-py", 30087, "hello from Python /some/path\n");
     }
 }
 
