@@ -185,7 +185,8 @@ async fn open_engine(data_dir: &Path, instances_max: u32, ca_pem: &str) -> Resul
     let (cache_dir, images_dir) = (data_dir.join("compiled"), data_dir.join("images"));
     let authorities_pem = ca_pem.to_owned();
     let opened = spawn_blocking(move || {
-        let config = coracle_runtime::Config { instances_max, authorities_pem, ..coracle_runtime::Config::new(cache_dir) };
+        let config =
+            coracle_runtime::Config { instances_max, authorities_pem, ..coracle_runtime::Config::new(cache_dir) };
         let runtime = Runtime::new(config)?;
         let images = Images::open(&images_dir)?;
         anyhow::Ok((runtime, Arc::new(images)))

@@ -26,7 +26,7 @@ pub use authority::{Identity, Pki};
 pub use files::write_private;
 pub use join_token::JoinToken;
 pub use kubeconfig::{kubeconfig, write_kubeconfig};
-pub use own_key::{SigningRequest, signing_request, validity};
+pub use own_key::{SigningRequest, renewal_due_in, signing_request, validity};
 pub use peers::{Renewable, peer_configs};
 pub use pin::{Pin, key_hash};
 pub use request::Request;

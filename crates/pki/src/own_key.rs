@@ -36,6 +36,12 @@ pub fn validity(certificate_pem: &str) -> Result<(SystemTime, SystemTime), Error
     Ok((time(parsed.validity().not_before.timestamp()), time(parsed.validity().not_after.timestamp())))
 }
 
+/// How long a certificate of this [`validity`] is still used: it is renewed when eight tenths of its time are over.
+pub fn renewal_due_in((from, until): (SystemTime, SystemTime), now: SystemTime) -> Duration {
+    let whole = until.duration_since(from).unwrap_or_default();
+    (from + whole.mul_f64(0.8)).duration_since(now).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,5 +59,14 @@ mod tests {
         let (from, until) = validity(&signed).unwrap();
         assert!(from < SystemTime::now() && until > SystemTime::now() + hour / 2 && until < from + hour * 2);
         assert!(validity("nonsense").is_err());
+    }
+
+    #[test]
+    fn a_certificate_is_renewed_before_it_ends() {
+        let from = SystemTime::UNIX_EPOCH;
+        let until = from + Duration::from_secs(1000);
+        assert_eq!(renewal_due_in((from, until), from), Duration::from_secs(800));
+        assert_eq!(renewal_due_in((from, until), from + Duration::from_secs(790)), Duration::from_secs(10));
+        assert_eq!(renewal_due_in((from, until), until), Duration::ZERO);
     }
 }

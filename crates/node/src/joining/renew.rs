@@ -38,7 +38,7 @@ pub(super) fn client(swapped: &Arc<Swapped>) -> Client {
 pub(super) async fn keep(mut joined: Joined, token: CancellationToken) {
     let mut backoff = Backoff::new(RETRY_BASE, RETRY_MAX);
     while let Ok(validity) = joined.record.validity() {
-        let pause = due_in(validity, SystemTime::now()).max(if backoff.n_failures() == 0 {
+        let pause = coracle_pki::renewal_due_in(validity, SystemTime::now()).max(if backoff.n_failures() == 0 {
             Duration::ZERO
         } else {
             backoff.next_delay_jittered()
@@ -70,24 +70,4 @@ async fn renew(joined: &mut Joined, token: &CancellationToken) -> Result<(), Err
     *joined.client.0.write() = client;
     joined.record = record;
     Ok(())
-}
-
-/// A certificate is renewed when eight tenths of its time are over.
-fn due_in((from, until): (SystemTime, SystemTime), now: SystemTime) -> Duration {
-    let whole = until.duration_since(from).unwrap_or_default();
-    (from + whole.mul_f64(0.8)).duration_since(now).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_certificate_is_renewed_before_it_ends() {
-        let from = SystemTime::UNIX_EPOCH;
-        let until = from + Duration::from_secs(1000);
-        assert_eq!(due_in((from, until), from), Duration::from_secs(800));
-        assert_eq!(due_in((from, until), from + Duration::from_secs(790)), Duration::from_secs(10));
-        assert_eq!(due_in((from, until), until), Duration::ZERO);
-    }
 }
