@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::{Api, Client, Resource};
 
-use crate::outstanding::{Doubt, Outstanding};
+use crate::outstanding::{Doubt, Fate, Outstanding};
 use crate::{Error, template};
 
 /// One loop's hands.
@@ -55,8 +55,8 @@ impl PodControl {
         let name = name.as_deref().unwrap_or_default();
         let preconditions = Some(Preconditions { uid: uid.clone(), ..Preconditions::default() });
         match api.delete(name, &DeleteParams { preconditions, ..DeleteParams::default() }).await {
-            Ok(_) => {
-                self.outstanding.deleted(key, uid.as_deref());
+            Ok(answer) => {
+                self.outstanding.deleted(key, uid.as_deref(), Fate::of(answer.left().as_ref()));
                 self.recorder.event(owner, EventType::Normal, "SuccessfulDelete", format!("Deleted pod: {name}"));
                 Ok(())
             }

@@ -23,7 +23,7 @@ use crate::driver::{Next, Reconcile};
 use crate::error::Tolerate;
 use crate::history::{self, Draft, Keeper, Present};
 use crate::informers::{BY_CONTROLLER, Informers};
-use crate::outstanding::{Doubt, OUTSTANDING_MAX, Outstanding};
+use crate::outstanding::{Doubt, Fate, OUTSTANDING_MAX, Outstanding};
 use crate::{Error, batch, labels, owners, template};
 
 pub(crate) struct StatefulSets {
@@ -267,8 +267,8 @@ impl StatefulSets {
         let preconditions = Some(Preconditions { uid: uid.clone(), ..Preconditions::default() });
         let told = Told { verb: "delete", pod: &subject.name, claim: None };
         match api.delete(&subject.name, &DeleteParams { preconditions, ..DeleteParams::default() }).await {
-            Ok(_) => {
-                self.outstanding.deleted(key, uid.as_deref());
+            Ok(answer) => {
+                self.outstanding.deleted(key, uid.as_deref(), Fate::of(answer.left().as_ref()));
                 self.tell(set, &told, None);
                 Ok(())
             }

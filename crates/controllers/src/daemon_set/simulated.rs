@@ -43,7 +43,7 @@ fn carry_out(world: &mut World, key: &Key, set: &DaemonSet, hash: &str, plan: pl
     }
     for pod in plan.delete {
         match world.delete_pod(&pod) {
-            Ok(()) => world.memory.daemon_sets.0.deleted(key, pod.metadata.uid.as_deref()),
+            Ok(fate) => world.memory.daemon_sets.0.deleted(key, pod.metadata.uid.as_deref(), fate),
             Err(Refusal::Gone) => {}
             Err(refusal) => {
                 return Err(refusal.noted(&world.memory.daemon_sets.0, key, Doubt::deleted(&pod.metadata)));

@@ -11,7 +11,7 @@ use super::plan::{self, Plan};
 use super::track::{self, Done};
 use super::view::{FINALIZER, View, is_finished, uid};
 use super::{pod, tracked};
-use crate::outstanding::{Doubt, Outstanding};
+use crate::outstanding::{Doubt, Fate, Outstanding};
 use crate::pods;
 use crate::simulation::{NAMESPACE, Refusal, World};
 
@@ -71,8 +71,8 @@ fn carry_out(world: &mut World, key: &Key, job: &Job, plan: &Plan, is_settled: b
     let mut failure = None;
     for pod in &plan.delete {
         match delete(world, plan, pod) {
-            Ok(()) => {
-                world.memory.jobs.pods.deleted(key, pod.metadata.uid.as_deref());
+            Ok(fate) => {
+                world.memory.jobs.pods.deleted(key, pod.metadata.uid.as_deref(), fate);
                 done.n_deleted += 1;
                 done.n_ready_deleted += i32::from(pods::is_ready(pod));
             }
@@ -100,7 +100,7 @@ fn carry_out(world: &mut World, key: &Key, job: &Job, plan: &Plan, is_settled: b
     (done, failure)
 }
 
-fn delete(world: &mut World, plan: &Plan, pod: &Arc<Pod>) -> Result<(), Refusal> {
+fn delete(world: &mut World, plan: &Plan, pod: &Arc<Pod>) -> Result<Fate, Refusal> {
     if plan.release_deleted {
         release(world, pod)?;
     }

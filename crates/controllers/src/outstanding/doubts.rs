@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{ListParams, PartialObjectMeta};
 use kube::{Api, Resource};
 
-use super::{Outstanding, entry};
+use super::{Fate, Outstanding, entry};
 use crate::error::Tolerate;
 use crate::{Error, owners};
 
@@ -104,7 +104,8 @@ impl Outstanding {
         writes.revision = writes.revision.max(newest);
         if let Doubt::Deleted { uid, .. } = doubt {
             let is_kept = |meta: &ObjectMeta| meta.uid == *uid && meta.deletion_timestamp.is_none();
-            writes.deleted.extend(uid.clone().filter(|_| !found.iter().any(is_kept)));
+            let fate = if found.iter().any(|meta| meta.uid == *uid) { Fate::Ending } else { Fate::Gone };
+            writes.deleted.extend(uid.clone().filter(|_| !found.iter().any(is_kept)).map(|uid| (uid, fate)));
         }
     }
 }

@@ -47,7 +47,7 @@ fn carry_out<K: Replicated>(
     }
     for pod in plan.delete {
         match world.delete_pod(&pod) {
-            Ok(()) => world.memory.replica_sets.0.deleted(key, pod.metadata.uid.as_deref()),
+            Ok(fate) => world.memory.replica_sets.0.deleted(key, pod.metadata.uid.as_deref(), fate),
             Err(Refusal::Gone) => {}
             Err(refusal) => {
                 return Err(refusal.noted(&world.memory.replica_sets.0, key, Doubt::deleted(&pod.metadata)));

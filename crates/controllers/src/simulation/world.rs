@@ -15,7 +15,7 @@ use kube::Resource;
 
 use super::random::Random;
 use super::table::{Table, of_owner, of_uid};
-use crate::outstanding::{Doubt, Outstanding};
+use crate::outstanding::{Doubt, Fate, Outstanding};
 use crate::{cron_job, daemon_set, deployment, job, replica_set, stateful_set};
 
 pub(crate) const NAMESPACE: &str = "n";
@@ -317,10 +317,12 @@ impl World {
     }
 
     /// A pod's deletion as the API does it: what runs somewhere is ended there first.
-    pub(crate) fn delete_pod(&mut self, pod: &Pod) -> Result<(), Refusal> {
-        let actual = self.pods.actual(pod.metadata.name.as_deref().unwrap());
+    pub(crate) fn delete_pod(&mut self, pod: &Pod) -> Result<Fate, Refusal> {
+        let name = pod.metadata.name.as_deref().unwrap();
+        let actual = self.pods.actual(name);
         let lingers = actual.as_ref().is_some_and(|pod| !crate::pods::node_name(pod).is_empty());
         self.taken.extend(actual);
-        self.delete::<Pod>(&pod.metadata, lingers)
+        self.delete::<Pod>(&pod.metadata, lingers)?;
+        Ok(if self.pods.actual(name).is_some() { Fate::Ending } else { Fate::Gone })
     }
 }

@@ -65,7 +65,7 @@ fn act(world: &mut World, key: &Key, action: Action) -> Result<(), Refusal> {
             outstanding.wrote(key, &made.map_err(|refusal| refusal.noted(outstanding, key, doubt))?.metadata);
         }
         Action::Replace(pod) | Action::Delete(pod) => match world.delete_pod(&pod) {
-            Ok(()) => world.memory.stateful_sets.pods.deleted(key, pod.metadata.uid.as_deref()),
+            Ok(fate) => world.memory.stateful_sets.pods.deleted(key, pod.metadata.uid.as_deref(), fate),
             Err(Refusal::Gone) => {}
             Err(refusal) => {
                 return Err(refusal.noted(&world.memory.stateful_sets.pods, key, Doubt::deleted(&pod.metadata)));
