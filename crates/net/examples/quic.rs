@@ -1,6 +1,6 @@
-//! What quinn itself carries on a path: one stream, and nothing of the mesh around it. The benchmark `overlay` holds the
-//! mesh against it. `quic sink DIR ADDRESS` takes streams, `quic send DIR ADDRESS SECONDS` sends one; they share the
-//! authority in DIR.
+//! What quinn itself carries on a path: one stream or one datagram, and nothing of the mesh around it. The benchmark
+//! `overlay` holds the mesh against it. `quic sink DIR ADDRESS` takes streams and sends datagrams back, `quic send DIR
+//! ADDRESS SECONDS` sends a stream, `quic ping DIR ADDRESS COUNT` datagrams; they share the authority in DIR.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -14,9 +14,10 @@ use coracle_pki::{Pki, Renewable, peer_configs};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{ClientConfig, Connection, Endpoint, ServerConfig, TransportConfig, VarInt};
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 const CHUNK_BYTES: usize = 64 << 10;
+const DATAGRAM_BYTES: usize = 64;
 /// Room enough for every path that is measured. The rest is as quinn comes.
 const STREAM_WINDOW: u32 = 8 << 20;
 
@@ -28,19 +29,27 @@ async fn main() -> Result<()> {
         ["send", dir, address, seconds] => {
             send(dir.as_ref(), address.parse()?, Duration::from_secs(seconds.parse()?)).await
         }
-        _ => Err("usage: quic sink DIR ADDRESS | send DIR ADDRESS SECONDS".into()),
+        ["ping", dir, address, count] => ping(dir.as_ref(), address.parse()?, count.parse()?).await,
+        _ => Err("usage: quic sink DIR ADDRESS | send DIR ADDRESS SECONDS | ping DIR ADDRESS COUNT".into()),
     }
 }
 
-/// Answers each stream with how many bytes came in how many nanoseconds.
+/// Answers a stream with how many bytes came in how many nanoseconds, and datagrams with themselves.
 async fn sink(dir: &Path, address: SocketAddr) -> Result<()> {
     let endpoint = Endpoint::server(configs(dir)?.1, address)?;
     println!("listening on {address}");
     while let Some(incoming) = endpoint.accept().await {
         // One that has gone is no reason to end.
-        let _ = take(incoming.await?).await;
+        let connection = incoming.await?;
+        let _ = tokio::join!(take(connection.clone()), echo(connection));
     }
     Ok(())
+}
+
+async fn echo(connection: Connection) -> Result<()> {
+    loop {
+        connection.send_datagram(connection.read_datagram().await?)?;
+    }
 }
 
 async fn take(connection: Connection) -> Result<()> {
@@ -65,6 +74,32 @@ async fn send(dir: &Path, address: SocketAddr, lasting: Duration) -> Result<()> 
     }
     stream.finish()?;
     println!("{}", String::from_utf8(answer.read_to_end(CHUNK_BYTES).await?)?);
+    connection.close(VarInt::from_u32(0), b"");
+    endpoint.wait_idle().await;
+    Ok(())
+}
+
+/// Prints the nanoseconds of the median round trip and of the quickest.
+async fn ping(dir: &Path, address: SocketAddr, count: usize) -> Result<()> {
+    let endpoint = Endpoint::client(SocketAddr::from(([0, 0, 0, 0], 0)))?;
+    let connection = endpoint.connect_with(configs(dir)?.0, address, "node.invalid")?.await?;
+    // On a worker, as everywhere in the mesh.
+    let pinging = tokio::spawn({
+        let connection = connection.clone();
+        async move {
+            let mut times = Vec::new();
+            for _ in 0..count {
+                let began = Instant::now();
+                connection.send_datagram(Bytes::from_static(&[b'x'; DATAGRAM_BYTES]))?;
+                connection.read_datagram().await?;
+                times.push(began.elapsed().as_nanos());
+            }
+            Result::Ok(times)
+        }
+    });
+    let mut times = pinging.await??;
+    times.sort_unstable();
+    println!("{} {}", times[times.len() / 2], times[0]);
     connection.close(VarInt::from_u32(0), b"");
     endpoint.wait_idle().await;
     Ok(())
