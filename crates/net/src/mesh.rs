@@ -10,6 +10,7 @@
 
 mod connection;
 mod driver;
+mod drives;
 mod incoming;
 mod links;
 mod outgoing;
@@ -34,6 +35,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use self::connection::Live;
+use self::drives::Drives;
 use self::links::{ConnectionId, Event, Links};
 use self::outgoing::DETOURED_MAX;
 use self::tunnel::Addressed;
@@ -113,6 +115,7 @@ struct Shared {
     name: String,
     identify: Identify,
     endpoint: quinn::Endpoint,
+    drives: Arc<Drives>,
     client: quinn::ClientConfig,
     connector: TlsConnector,
     acceptor: TlsAcceptor,
@@ -140,16 +143,14 @@ pub struct Bound {
 impl Mesh {
     /// Listens for other nodes. Nothing happens before [`Driver::run`].
     pub fn bind(config: Config) -> Result<Bound, Error> {
-        let (endpoint, client) = settings::endpoint(config.listen, &config.client, &config.server)?;
-        Ok(Self::over(config, endpoint, client))
-    }
-
-    fn over(config: Config, endpoint: quinn::Endpoint, client: quinn::ClientConfig) -> Bound {
+        let drives = Drives::new();
+        let (endpoint, client) = settings::endpoint(config.listen, &config.client, &config.server, &drives)?;
         let (detoured, waiting) = mpsc::channel(DETOURED_MAX);
         let (node_streams, asked) = mpsc::channel(NODE_STREAMS_MAX);
         let shared = Arc::new(Shared {
             identify: config.identify,
             endpoint,
+            drives,
             client,
             connector: Arc::new(config.client).into(),
             acceptor: Arc::new(config.server).into(),
@@ -166,7 +167,7 @@ impl Mesh {
             name: config.name,
         });
         let driver = Driver { shared: shared.clone(), detoured: waiting };
-        Bound { mesh: Self(shared), driver, node_streams: asked }
+        Ok(Bound { mesh: Self(shared), driver, node_streams: asked })
     }
 
     pub fn name(&self) -> &str {

@@ -9,6 +9,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info};
 
+use super::drives::Drive;
 use super::links::{ConnectionId, Dialler, Event};
 use super::tunnel::{QuicStream, Tunnel};
 use super::wire::{MESSAGE_BYTES_MAX, Message};
@@ -24,6 +25,7 @@ pub(crate) struct Live {
     pub(super) peer: Peer,
     pub(super) by: Dialler,
     pub(super) connection: Connection,
+    pub(super) drive: Arc<Drive>,
     pub(super) n_streams: watch::Sender<usize>,
     pub(super) oversized: mpsc::Sender<Bytes>,
     /// Cancelled when it is to end once its streams have.
@@ -36,8 +38,11 @@ pub(super) fn peer_of(shared: &Shared, connection: &Connection) -> Option<Peer> 
     (shared.identify)(shown.first()?)
 }
 
+/// A connection that has shaken hands, and what drives it.
+pub(super) type Driven = (Connection, Arc<Drive>);
+
 /// Serves a connection until it ends.
-pub(super) async fn serve(shared: Arc<Shared>, connection: Connection, by: Dialler, token: CancellationToken) {
+pub(super) async fn serve(shared: Arc<Shared>, (connection, drive): Driven, by: Dialler, token: CancellationToken) {
     let Some(peer) = peer_of(&shared, &connection).filter(|peer| peer.name != shared.name) else {
         connection.close(VarInt::from_u32(1), b"not a node of this cluster");
         return;
@@ -45,7 +50,7 @@ pub(super) async fn serve(shared: Arc<Shared>, connection: Connection, by: Diall
     let id = shared.next_id();
     let (oversized, waiting) = mpsc::channel(OVERSIZED_MAX);
     let (n_streams, retired) = (watch::Sender::new(0), CancellationToken::new());
-    let live = Arc::new(Live { id, peer, by, connection, n_streams, oversized, retired });
+    let live = Arc::new(Live { id, peer, by, connection, drive, n_streams, oversized, retired });
     info!(me = %shared.name, peer = %live.peer.name, address = %live.connection.remote_address(), ?by, "link opened");
     shared.connections.write().insert(id, live.clone());
     shared.happen(Event::Connected { peer: live.peer.name.clone(), connection: id, by });
@@ -57,12 +62,23 @@ pub(super) async fn serve(shared: Arc<Shared>, connection: Connection, by: Diall
             Ok(())
         }
     });
+    take_datagrams(&shared, &live);
     receive(&shared, &live, &mut scope).await;
+    live.drive.rest();
     shared.connections.write().remove(&id);
     shared.happen(Event::Lost { connection: id });
     let reason = live.connection.close_reason();
     live.connection.close(VarInt::from_u32(0), b"");
     info!(me = %shared.name, peer = %live.peer.name, ?reason, "link closed");
+}
+
+fn take_datagrams(shared: &Arc<Shared>, live: &Live) {
+    let (shared, peer) = (shared.clone(), live.peer.clone());
+    live.drive.take_datagrams(&live.connection, move |datagram| {
+        if let Some((header, payload)) = wire::parse_datagram(datagram) {
+            incoming::datagram(&shared, &peer, header, payload);
+        }
+    });
 }
 
 async fn receive(shared: &Arc<Shared>, live: &Arc<Live>, scope: &mut Scope<std::convert::Infallible>) {
@@ -87,12 +103,6 @@ async fn receive(shared: &Arc<Shared>, live: &Arc<Live>, scope: &mut Scope<std::
                     hear(&shared, &live, stream).await;
                     Ok(())
                 });
-            }
-            datagram = live.connection.read_datagram() => {
-                let Ok(datagram) = datagram else { return };
-                if let Some((header, payload)) = wire::parse_datagram(datagram) {
-                    incoming::datagram(shared, &live.peer, header, payload);
-                }
             }
         }
     }

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::debug;
 
+use super::connection::Driven;
 use super::links::{Action, Dialler, Event};
 use super::outgoing::ANY_NODE;
 use super::wire::{self, Message};
@@ -113,11 +114,12 @@ async fn dial(shared: Arc<Shared>, peer: String, addresses: Vec<SocketAddr>, tok
     shared.happen(Event::DialFailed { peer });
 }
 
-async fn connect(shared: &Shared, peer: &str, address: SocketAddr) -> Result<quinn::Connection, String> {
-    let connecting = shared.endpoint.connect_with(shared.client.clone(), address, ANY_NODE);
+async fn connect(shared: &Shared, peer: &str, address: SocketAddr) -> Result<Driven, String> {
+    let begin = || shared.endpoint.connect_with(shared.client.clone(), address, ANY_NODE);
+    let (connecting, drive) = shared.drives.begin(begin);
     let connection = connecting.map_err(|error| error.to_string())?.await.map_err(|error| error.to_string())?;
     match connection::peer_of(shared, &connection) {
-        Some(found) if found.name == peer => Ok(connection),
+        Some(found) if found.name == peer => Ok((connection, drive.expect("quinn spawns what drives a connection"))),
         found => {
             connection.close(VarInt::from_u32(1), b"another node was expected here");
             Err(format!("another node is there: {:?}", found.map(|found| found.name)))
@@ -134,11 +136,11 @@ fn accept(
     let shared = shared.clone();
     scope.spawn(|token| async move {
         let address = incoming.remote_address();
-        let Ok(connecting) = incoming.accept() else { return Ok(()) };
+        let (Ok(connecting), Some(drive)) = shared.drives.begin(|| incoming.accept()) else { return Ok(()) };
         match tokio::time::timeout(DIAL_TIMEOUT, connecting).await {
             Ok(Ok(connection)) => {
                 drop(permit);
-                connection::serve(shared, connection, Dialler::Them, token).await;
+                connection::serve(shared, (connection, drive), Dialler::Them, token).await;
             }
             Ok(Err(error)) => debug!(me = %shared.name, %address, %error, "a handshake failed"),
             Err(_) => debug!(me = %shared.name, %address, "a handshake took too long"),

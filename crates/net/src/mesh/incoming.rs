@@ -79,8 +79,9 @@ async fn pod(shared: &Shared, peer: &Peer, header: Header, mut tunnel: Tunnel) {
 
 /// Takes a datagram that came from `peer`.
 pub(super) fn datagram(shared: &Shared, peer: &Peer, header: Header, payload: Bytes) {
-    if let Some(fabric) = shared.fabric.get() {
-        fabric.receive_datagram(&shared.networks(&peer.name), header, payload);
+    let members = shared.members.load();
+    if let (Some(fabric), Some(member)) = (shared.fabric.get(), members.get(&peer.name)) {
+        fabric.receive_datagram(&member.networks, header, payload);
     }
 }
 

@@ -107,8 +107,7 @@ pub(super) fn send(shared: &Shared, peer: &str, header: Header, payload: Bytes) 
 fn send_over(live: &Live, header: Header, payload: Bytes) {
     let packet = wire::datagram(header, &payload);
     if live.connection.max_datagram_size().is_some_and(|max| packet.len() <= max) {
-        // The connection is at its end: so is the datagram.
-        let _ = live.connection.send_datagram(packet);
+        live.drive.send(&live.connection, packet);
     } else {
         let _ = live.oversized.try_send(wire::message(&Message::Datagram(header, payload)));
     }

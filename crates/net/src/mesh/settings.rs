@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{ClientConfig, EndpointConfig, IdleTimeout, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use quinn::{ClientConfig, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
 
 use super::Error;
+use super::drives::Drives;
 
 /// A silent peer is asked for a sign of life this often, and given up when it has given none for so long.
 const KEEP_ALIVE: Duration = Duration::from_secs(3);
@@ -27,13 +28,14 @@ pub(super) fn endpoint(
     address: SocketAddr,
     client: &rustls::ClientConfig,
     server: &rustls::ServerConfig,
+    drives: &Arc<Drives>,
 ) -> Result<(quinn::Endpoint, ClientConfig), Error> {
     let (client, server) = configs(client, server)?;
     let listen = |source| Error::Listen { address, source };
     let socket = bind(address).map_err(listen)?;
-    let endpoint = quinn::Endpoint::new(EndpointConfig::default(), Some(server), socket, Arc::new(TokioRuntime))
-        .map_err(listen)?;
-    Ok((endpoint, client))
+    let (endpoint, _) =
+        drives.begin(|| quinn::Endpoint::new(EndpointConfig::default(), Some(server), socket, drives.clone()));
+    Ok((endpoint.map_err(listen)?, client))
 }
 
 pub(super) fn configs(

@@ -177,6 +177,54 @@ async fn datagrams_arrive_whatever_their_size() {
 }
 
 #[tokio::test]
+async fn a_datagram_leaves_before_its_sender_rests() {
+    let mut town = Town::new();
+    let (a, b) = (town.house("a", 1), town.house("b", 2));
+    introduce(&[&a, &b], |_, _| true);
+    reached(&a, "b", State::Direct).await;
+    let client = pod(&a.fabric, "10.244.1.2");
+    let socket = client.bind_udp(at("0.0.0.0:2000")).unwrap();
+    let n_sent = || a.mesh.report()[0].path.as_ref().unwrap().packets_sent;
+    // Not while the connection's task is about to run anyhow.
+    for _ in 0..100 {
+        let before = n_sent();
+        let sent = futures::FutureExt::now_or_never(socket.send_to(Bytes::from_static(b"now"), at("10.244.2.2:53")));
+        assert_eq!(sent, Some(Ok(())));
+        if n_sent() > before {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("every datagram waited for its connection's task");
+}
+
+#[tokio::test]
+async fn datagrams_in_both_directions_all_arrive() {
+    let mut town = Town::new();
+    let (a, b) = (town.house("a", 1), town.house("b", 2));
+    introduce(&[&a, &b], |_, _| true);
+    reached(&a, "b", State::Direct).await;
+    let (client, server) = (pod(&a.fabric, "10.244.1.2"), pod(&b.fabric, "10.244.2.2"));
+    let echo = server.bind_udp(at("0.0.0.0:53")).unwrap();
+    town.scope.spawn(|token| async move {
+        while let Some(Ok((payload, from))) = token.run_until_cancelled(echo.recv_from()).await {
+            echo.send_to(payload, from).await.unwrap();
+        }
+        Ok(())
+    });
+    let socket = client.bind_udp(at("0.0.0.0:2000")).unwrap();
+    for batch in 0..100_u32 {
+        let payload = |n: u32| Bytes::from((batch * 10 + n).to_be_bytes().to_vec());
+        for n in 0..10 {
+            socket.send_to(payload(n), at("10.244.2.2:53")).await.unwrap();
+        }
+        for n in 0..10 {
+            assert_eq!(socket.recv_from().await.unwrap(), (payload(n), at("10.244.2.2:53")));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_writer_waits_for_a_reader_on_another_node() {
     let mut town = Town::new();
     let (a, b) = (town.house("a", 1), town.house("b", 2));
