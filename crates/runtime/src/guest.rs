@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use tracing::warn;
 use wasmtime::Store;
 use wasmtime::component::ResourceTable;
+use wasmtime_wasi::filesystem::{WasiFilesystemCtxView, WasiFilesystemView as _};
 use wasmtime_wasi::p1::WasiP1Ctx;
-use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::container::{StdStream, Stdin};
@@ -35,12 +37,13 @@ pub(crate) struct CoreGuest {
 
 impl Guest {
     pub(crate) fn store(sandbox: &Arc<Sandbox>) -> wasmtime::Result<Store<Self>> {
+        sandbox.mounts.check(&sandbox.spec.mounts)?;
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
         let guest = Self {
             table,
             sandbox: Arc::clone(sandbox),
-            wasi: wasi(sandbox)?.build(),
+            wasi: wasi(sandbox).build(),
             http: WasiHttpCtx::new(),
             outgoing: Outgoing::new(sandbox),
             limiter: Limiter::new(&sandbox.memory),
@@ -50,12 +53,24 @@ impl Guest {
         yield_at_every_tick(&mut store);
         Ok(store)
     }
+
+    /// Its files, together with the directories that it is given.
+    pub(crate) fn with_mounts(&mut self) -> WasiFilesystemCtxView<'_> {
+        match self.sandbox.mounts.open(&self.sandbox.spec.mounts) {
+            Ok(mounts) => *self.wasi.filesystem() = mounts,
+            Err(error) => warn!(container = %self.sandbox.spec.name, error = format!("{error:#}"), "lost its mounts"),
+        }
+        self.filesystem()
+    }
 }
 
 impl CoreGuest {
     pub(crate) fn store(sandbox: &Arc<Sandbox>) -> wasmtime::Result<Store<Self>> {
-        let mut guest = Self { wasi: wasi(sandbox)?.build_p1(), limiter: Limiter::new(&sandbox.memory) };
-        guest.wasi.ctx().table.set_max_capacity(RESOURCES_MAX);
+        let mut guest = Self { wasi: wasi(sandbox).build_p1(), limiter: Limiter::new(&sandbox.memory) };
+        let wasi = guest.wasi.ctx();
+        wasi.table.set_max_capacity(RESOURCES_MAX);
+        // A core module asks for them at its first call.
+        *wasi.ctx.filesystem() = sandbox.mounts.open(&sandbox.spec.mounts)?;
         let mut store = Store::new(&sandbox.engine.wasm, guest);
         store.limiter(|guest| &mut guest.limiter);
         yield_at_every_tick(&mut store);
@@ -68,7 +83,7 @@ pub(crate) fn yield_at_every_tick<T>(store: &mut Store<T>) {
     store.epoch_deadline_async_yield_and_update(1);
 }
 
-fn wasi(sandbox: &Arc<Sandbox>) -> wasmtime::Result<WasiCtxBuilder> {
+fn wasi(sandbox: &Sandbox) -> WasiCtxBuilder {
     let spec = &sandbox.spec;
     let mut wasi = WasiCtx::builder();
     wasi.args(&spec.args).envs(&spec.env);
@@ -86,12 +101,7 @@ fn wasi(sandbox: &Arc<Sandbox>) -> wasmtime::Result<WasiCtxBuilder> {
     }
     wasi.stdout(Writer::new(&spec.output, StdStream::Stdout, spec.terminal));
     wasi.stderr(Writer::new(&spec.output, StdStream::Stderr, spec.terminal));
-    for mount in &spec.mounts {
-        let perms = if mount.read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
-        wasi.preopened_dir(&mount.host, &mount.guest, perms)
-            .map_err(|error| error.context(format!("mount {}", mount.guest)))?;
-    }
-    Ok(wasi)
+    wasi
 }
 
 impl WasiView for Guest {

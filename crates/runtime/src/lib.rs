@@ -32,6 +32,7 @@ mod loader;
 mod mapped;
 mod meter;
 mod module;
+mod mounts;
 pub mod network;
 mod pipe;
 mod runtime;

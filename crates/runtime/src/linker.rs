@@ -173,7 +173,7 @@ fn offer_wasi_2(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     clocks::monotonic_clock::add_to_linker::<_, WasiClocks>(linker, Guest::clocks)?;
     clocks::wall_clock::add_to_linker::<_, WasiClocks>(linker, Guest::clocks)?;
     filesystem::types::add_to_linker::<_, WasiFilesystem>(linker, Guest::filesystem)?;
-    filesystem::preopens::add_to_linker::<_, WasiFilesystem>(linker, Guest::filesystem)?;
+    filesystem::preopens::add_to_linker::<_, WasiFilesystem>(linker, Guest::with_mounts)?;
     random::random::add_to_linker::<_, WasiRandom>(linker, Guest::random)?;
     random::insecure::add_to_linker::<_, WasiRandom>(linker, Guest::random)?;
     random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, Guest::random)
@@ -181,9 +181,12 @@ fn offer_wasi_2(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 
 /// Sockets are left out: those of wasmtime-wasi are the host's.
 fn offer_wasi_3(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    use wasmtime_wasi::p3::bindings::filesystem;
+
     wasmtime_wasi::p3::cli::add_to_linker(linker)?;
     wasmtime_wasi::p3::clocks::add_to_linker(linker)?;
-    wasmtime_wasi::p3::filesystem::add_to_linker(linker)?;
+    filesystem::types::add_to_linker::<_, WasiFilesystem>(linker, Guest::filesystem)?;
+    filesystem::preopens::add_to_linker::<_, WasiFilesystem>(linker, Guest::with_mounts)?;
     wasmtime_wasi::p3::random::add_to_linker(linker)
 }
 

@@ -15,6 +15,7 @@ use crate::engine::Engine;
 use crate::limits::MemoryAccount;
 use crate::meter::{CpuAccount, Metered};
 use crate::module::{Entry, Module};
+use crate::mounts::Mounts;
 use crate::tasks::Tasks;
 use crate::{command, http};
 
@@ -35,6 +36,7 @@ pub(crate) struct Sandbox {
     pub(crate) n_requests: AtomicU64,
     pub(crate) requests: Arc<http::Counters>,
     pub(crate) n_sockets: AtomicUsize,
+    pub(crate) mounts: Mounts,
     /// Connections that still carry what a guest wrote.
     pub(crate) draining: watch::Sender<usize>,
     /// What a guest that failed left behind.
@@ -68,6 +70,7 @@ fn begin(
         n_requests: AtomicU64::new(0),
         requests: Arc::default(),
         n_sockets: AtomicUsize::new(0),
+        mounts: Mounts::default(),
         draining: watch::Sender::new(0),
         coredump: Mutex::default(),
         exit: watch::Sender::new(None),
