@@ -90,6 +90,22 @@ impl State {
         Ok(list.items)
     }
 
+    /// What is stored for at most `limit` objects of a kind in a namespace after the key `after`; and the key to go on
+    /// from, when there are more.
+    pub(crate) async fn some_below(
+        &self,
+        kind: &Resource,
+        namespace: &str,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<(Vec<KeyValue>, Option<String>), Status> {
+        let prefix = kind.kind.prefix(Some(namespace));
+        let options = ListOptions { after, limit: Some(limit), uncounted: true, ..ListOptions::default() };
+        let list = self.store.list(&prefix, options).await.map_err(|error| store_failure(&error))?;
+        let next = list.items.last().filter(|_| list.more).map(|kv| kv.key.to_string());
+        Ok((list.items, next))
+    }
+
     pub(crate) async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Value>, Status> {
         self.object(&self.resource("", "v1", "pods"), namespace, name).await
     }

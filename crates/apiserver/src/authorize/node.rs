@@ -9,6 +9,9 @@ use crate::query::Query;
 use crate::state::State;
 
 const LEASE_NAMESPACE: &str = "kube-node-lease";
+/// Pods that are looked at first, and at most at a time: mostly the needed one is among the first.
+const PODS_FIRST: usize = 16;
+const PODS_MAX: usize = 1024;
 const CLUSTER_INFO: (&str, &str) = ("kube-public", "cluster-info");
 
 /// What the node `node` may do, as far as the request alone can tell.
@@ -64,14 +67,19 @@ fn selects_node(query: &Query, node: &str) -> bool {
 /// `None` when a pod on `node` needs the object that is named.
 pub(super) async fn needs(state: &State, node: &str, a: &Attributes<'_>) -> Result<Option<String>, Status> {
     let pods = state.resource("", "v1", "pods");
-    let stored = state.stored_below(&pods, a.namespace).await?;
     // Most pods are told apart by their text: a namespace may have thousands, and a node asks for each of its own.
     let (node_text, name_text) = (format!("\"{node}\""), format!("\"{}\"", a.name));
     let may_need = |text: &str| text.contains(&node_text) && text.contains(&name_text);
-    let mut candidates = stored.iter().filter(|kv| std::str::from_utf8(&kv.value).is_ok_and(may_need));
     let needs = |pod: &Value| pod["spec"]["nodeName"] == node && refers(pod, a.resource, a.name);
-    if candidates.any(|kv| needs(&pods.decode(kv))) {
-        return Ok(None);
+    let (mut after, mut limit) = (None, PODS_FIRST);
+    loop {
+        let (page, next) = state.some_below(&pods, a.namespace, after, limit).await?;
+        let mut candidates = page.iter().filter(|kv| std::str::from_utf8(&kv.value).is_ok_and(may_need));
+        if candidates.any(|kv| needs(&pods.decode(kv))) {
+            return Ok(None);
+        }
+        let Some(next) = next else { break };
+        (after, limit) = (Some(next), (2 * limit).min(PODS_MAX));
     }
     Ok(Some(format!("no relationship found between node '{node}' and this object")))
 }
