@@ -21,7 +21,7 @@ mod table;
 pub(crate) mod workloads;
 
 pub use age::human_duration;
-pub use table::{IncludeObject, TableOptions, partial, partial_list, row, table};
+pub use table::{IncludeObject, TEMPLATE_GENERATION, TableOptions, partial, partial_list, row, table};
 
 /// A column's heading.
 #[derive(Clone, Debug, PartialEq, Eq)]

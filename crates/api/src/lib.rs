@@ -17,6 +17,7 @@ pub mod pod_security;
 pub mod proto;
 pub mod quantity;
 pub mod quota;
+pub mod scan;
 pub mod schema;
 pub mod selector;
 pub mod spew;

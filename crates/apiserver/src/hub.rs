@@ -48,6 +48,8 @@ pub(crate) struct Event {
     before: Option<KeyValue>,
     now_value: OnceLock<Value>,
     before_value: OnceLock<Value>,
+    now_selectable: OnceLock<Value>,
+    before_selectable: OnceLock<Value>,
     lines: [OnceLock<Bytes>; 3],
 }
 
@@ -60,6 +62,8 @@ impl Event {
             before: event.prev,
             now_value: OnceLock::new(),
             before_value: OnceLock::new(),
+            now_selectable: OnceLock::new(),
+            before_selectable: OnceLock::new(),
             lines: [const { OnceLock::new() }; 3],
         }
     }
@@ -71,8 +75,11 @@ impl Event {
 
     /// What a watch sees that selects objects by `matches`, and nothing if it sees nothing.
     pub(crate) fn seen_by(&self, resource: &Resource, matches: impl Fn(&Value) -> bool) -> Option<Change> {
-        let is = self.now(resource).is_some_and(&matches);
-        let was = self.before(resource).is_some_and(&matches);
+        let selected = |kv: &Option<KeyValue>, selectable: &OnceLock<Value>| {
+            kv.as_ref().is_some_and(|kv| matches(selectable.get_or_init(|| resource.selectable(&kv.value))))
+        };
+        let is = selected(&self.now, &self.now_selectable);
+        let was = selected(&self.before, &self.before_selectable);
         match (was, is) {
             (false, true) => Some(Change::Added),
             (true, true) => Some(Change::Modified),
@@ -100,16 +107,20 @@ impl Event {
 
     /// The line that says so.
     pub(crate) fn line(&self, resource: &Resource, change: Change) -> Bytes {
-        let kv = match change {
-            Change::Added | Change::Modified => &self.now,
-            Change::Deleted => &self.before,
-        };
-        let Some(kv) = kv else { return Bytes::new() };
+        let Some(kv) = self.stored(change) else { return Bytes::new() };
         let make = || {
             resource.hub.lines_made.fetch_add(1, Ordering::Relaxed);
             line(change.name(), |out| resource.write_object(out, &kv.value, self.revision))
         };
         self.lines[change as usize].get_or_init(make).clone()
+    }
+
+    /// The stored form of [`Event::object`].
+    pub(crate) fn stored(&self, change: Change) -> Option<&KeyValue> {
+        match change {
+            Change::Added | Change::Modified => self.now.as_ref(),
+            Change::Deleted => self.before.as_ref(),
+        }
     }
 
     fn now(&self, resource: &Resource) -> Option<&Value> {

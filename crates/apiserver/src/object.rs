@@ -63,6 +63,13 @@ impl Layout {
     }
 }
 
+/// Appends an object's stored metadata with its resource version.
+pub(crate) fn write_metadata(out: &mut BytesMut, stored: &[u8], revision: u64) {
+    out.extend_from_slice(b"{");
+    write_version(out, revision);
+    out.extend_from_slice(&stored[1..]);
+}
+
 /// The stored object as a value, with its resource version.
 pub(crate) fn decode(stored: &[u8], revision: u64) -> Value {
     let mut object: Value = serde_json::from_slice(stored).expect("the store holds what `encode` wrote");

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
+use coracle_api::columns::TEMPLATE_GENERATION;
 use coracle_api::fieldset::Set;
 use coracle_api::kind::{Kind, Part};
+use coracle_api::scan::{metadata, without_managed_fields};
 use coracle_api::schema::{self, Message};
 use coracle_store::KeyValue;
 use serde_json::Value;
@@ -128,6 +130,25 @@ impl Resource {
             (conversion.from_storage)(&mut object);
         }
         object
+    }
+
+    /// What selectors may ask of the stored object: all but its version, and who manages which fields.
+    pub(crate) fn selectable(&self, stored: &[u8]) -> Value {
+        let text = std::str::from_utf8(stored).expect("the store holds what `encode` wrote");
+        match without_managed_fields(text) {
+            Some(rest) => self.decode_at(rest.as_bytes(), 0),
+            None => self.decode_at(stored, 0),
+        }
+    }
+
+    /// Appends the stored object's metadata alone, with its version, from brace to brace. False where they have to be
+    /// looked into first.
+    pub(crate) fn write_metadata(&self, out: &mut BytesMut, stored: &[u8], revision: u64) -> bool {
+        let text = std::str::from_utf8(stored).expect("the store holds what `encode` wrote");
+        let plain = self.is_spliced(stored) && !text.contains(TEMPLATE_GENERATION);
+        let Some(range) = plain.then(|| metadata(text)).flatten() else { return false };
+        object::write_metadata(out, &stored[range], revision);
+        true
     }
 
     /// The stored object as it is served.

@@ -1,5 +1,7 @@
-//! An object of a watch, read as Go reads it: null says no more than absence, and one bad object is no bad stream.
+//! An object of a watch, read as Go reads it: null says no more than absence, and one bad object is no bad stream. Who
+//! manages its fields is not read: nobody here asks, and it takes as long as the rest.
 
+use coracle_api::scan::without_managed_fields;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use serde::de::DeserializeOwned;
@@ -35,11 +37,13 @@ impl<K: Resource> Decoded<K> {
 impl<'de, K: DeserializeOwned> Deserialize<'de> for Decoded<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
-        if let Ok(object) = serde_json::from_str(raw.get()) {
+        let without = without_managed_fields(raw.get());
+        let text = without.as_deref().unwrap_or(raw.get());
+        if let Ok(object) = serde_json::from_str(text) {
             return Ok(Self::Read(object));
         }
         // Go writes null for a zero time, where the generated types want a value or nothing.
-        let mut value = serde_json::from_str(raw.get()).map_err(serde::de::Error::custom)?;
+        let mut value = serde_json::from_str(text).map_err(serde::de::Error::custom)?;
         without_nulls(&mut value);
         // As text again: to read it as it is would compile every type's reader once more.
         match serde_json::from_str(&value.to_string()) {

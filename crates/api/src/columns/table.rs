@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 use super::cells;
 use crate::kind::Kind;
 
-const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+/// The annotation that is no part of what is shown of metadata.
+pub const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
 /// What a row carries of its object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

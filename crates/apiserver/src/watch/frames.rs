@@ -48,6 +48,12 @@ impl Frames {
         if self.are_plain() {
             return event.line(resource, change);
         }
+        if let Form::Partial(version) = self.form
+            && let Some(kv) = event.stored(change)
+            && let Some(line) = partial(change.name(), version, resource, kv, event.revision)
+        {
+            return line;
+        }
         let Some(object) = event.object(resource, change) else { return Bytes::new() };
         let shaped = self.shape(resource, object).unwrap_or_default();
         written(change.name(), &shaped)
@@ -88,6 +94,19 @@ impl Frames {
             }
         }
     }
+}
+
+/// The line of an object's metadata, without decoding the object; `None` where they are not shown as they are stored.
+fn partial(name: &str, version: &str, resource: &Resource, kv: &KeyValue, revision: Revision) -> Option<Bytes> {
+    let mut is_plain = false;
+    let line = line(name, |out| {
+        out.extend_from_slice(b"{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/");
+        out.extend_from_slice(version.as_bytes());
+        out.extend_from_slice(b"\",\"metadata\":");
+        is_plain = resource.write_metadata(out, &kv.value, revision);
+        out.extend_from_slice(b"}");
+    });
+    is_plain.then_some(line)
 }
 
 fn written(name: &str, object: &Value) -> Bytes {
