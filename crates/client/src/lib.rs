@@ -9,6 +9,7 @@
 //! **Invariant:** reading from a cache never waits for the network, and a slow reader costs a bounded amount of memory:
 //! at most one pending change per object.
 
+mod answered;
 mod cache;
 mod changes;
 mod decoded;
@@ -21,6 +22,7 @@ mod record;
 mod recorder;
 mod road;
 
+pub use answered::{answered, answered_revision};
 pub use changes::{Change, Changes};
 pub use election::{Election, ElectionTimings};
 pub use error::{Error, is_already_exists, is_conflict, is_gone, is_not_found};

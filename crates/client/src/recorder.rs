@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use coracle_stdx::{CancellationToken, Clock, Scope};
 use k8s_openapi::api::core::v1::{Event, ObjectReference};
 use kube::api::{Patch, PatchParams, PostParams};
+use kube::core::Request as Requests;
 use kube::{Api, Client, Resource};
 use tokio::sync::mpsc;
 use tracing::debug;
 
 use self::correlate::{Correlator, Decision, Happening};
-use crate::is_not_found;
+use crate::{answered, is_not_found};
 
 /// Events that wait to be written; what comes on top is dropped and counted.
 const QUEUE_MAX: usize = 4096;
@@ -119,7 +120,10 @@ impl Writer {
     }
 
     async fn create(&self, event: &Event) -> kube::Result<()> {
-        self.api(event).create(&PostParams::default(), event).await.map(drop)
+        let namespace = event.metadata.namespace.as_deref().unwrap_or("default");
+        let body = serde_json::to_vec(event).map_err(kube::Error::SerdeError)?;
+        let request = Requests::new(Event::url_path(&(), Some(namespace))).create(&PostParams::default(), body);
+        answered(&self.client, request.map_err(kube::Error::BuildRequest)?).await
     }
 
     fn api(&self, event: &Event) -> Api<Event> {

@@ -10,17 +10,14 @@ use coracle_runtime::Runtime;
 use k8s_openapi::api::core::v1 as core;
 use kube::Resource;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 
+use super::report::Desk;
 use super::{Pods, addresses};
 use crate::Config;
 use crate::images::Images;
 use crate::ipam::Ipam;
 use crate::lifecycle::{Notice, Plan, Role, Severity};
 use crate::logs::Logs;
-
-/// Statuses that a node writes at a time. The others wait their turn, and are coalesced meanwhile.
-pub(super) const WRITES_MAX: usize = 16;
 
 pub(crate) struct Context {
     pub(crate) config: Config,
@@ -37,12 +34,12 @@ pub(crate) struct Context {
     /// What the node offers, by resource.
     pub(crate) allocatable: BTreeMap<String, String>,
     pub(crate) pods: Arc<Pods>,
-    pub(crate) writes: Arc<Semaphore>,
+    pub(crate) writes: Arc<Desk>,
 }
 
 impl Context {
-    pub(crate) fn writes() -> Arc<Semaphore> {
-        Arc::new(Semaphore::new(WRITES_MAX))
+    pub(crate) fn writes() -> Arc<Desk> {
+        Arc::new(Desk::new())
     }
 
     /// Keeps the addresses that pods had for them, before any other gets one.

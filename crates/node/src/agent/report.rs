@@ -1,13 +1,15 @@
 //! Keeps the API's idea of a pod's status up to date: the newest wins, one write at a time, sooner when it matters.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use coracle_client::{is_conflict, is_not_found, revision_of};
+use coracle_client::{answered_revision, is_conflict, is_not_found, revision_of};
 use coracle_stdx::Backoff;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
-use kube::Api;
+use kube::Resource;
 use kube::api::{Patch, PatchParams};
+use kube::core::Request as Requests;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -19,12 +21,52 @@ use crate::error::chain;
 const RETRY_BASE: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 /// A status in which nothing runs, ends or becomes ready is held back this long: mostly a better one follows.
-const HELD_BACK: Duration = Duration::from_millis(50);
+const HELD_BACK_MIN: Duration = Duration::from_millis(50);
+const HELD_BACK_MAX: Duration = Duration::from_secs(2);
+/// It is held back longer by this for each pod that is starting: the more there are, the longer each takes.
+const HELD_BACK_EACH: Duration = Duration::from_millis(10);
+/// Statuses that a node writes at a time. The others wait their turn, and are coalesced meanwhile.
+const WRITES_MAX: usize = 16;
+
+/// What the reports of one node share.
+pub(crate) struct Desk {
+    writes: Semaphore,
+    n_starting: AtomicU32,
+}
+
+impl Desk {
+    pub(crate) fn new() -> Self {
+        Self { writes: Semaphore::new(WRITES_MAX), n_starting: AtomicU32::new(0) }
+    }
+
+    fn patience(&self) -> Duration {
+        (HELD_BACK_EACH * self.n_starting.load(Ordering::Relaxed)).clamp(HELD_BACK_MIN, HELD_BACK_MAX)
+    }
+}
+
+/// Counts a pod as starting while it lives.
+struct Starting(Arc<Desk>);
+
+impl Starting {
+    fn at(desk: &Arc<Desk>) -> Self {
+        desk.n_starting.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(desk))
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        self.0.n_starting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// What is known and wanted of one pod's status.
 pub(super) struct Report {
-    api: Api<Pod>,
-    writes: Arc<Semaphore>,
+    client: kube::Client,
+    desk: Arc<Desk>,
+    /// Until something is told of the pod.
+    starting: Option<Starting>,
+    namespace: String,
     name: String,
     uid: String,
     known: Value,
@@ -42,12 +84,14 @@ pub(super) struct Written {
 }
 
 impl Report {
-    pub(super) fn new(client: kube::Client, pod: &Pod, writes: Arc<Semaphore>) -> Self {
+    pub(super) fn new(client: kube::Client, pod: &Pod, desk: Arc<Desk>) -> Self {
         let meta = &pod.metadata;
         let known = pod.status.as_ref().map(as_json).unwrap_or_default();
         Self {
-            api: Api::namespaced(client, meta.namespace.as_deref().unwrap_or_default()),
-            writes,
+            client,
+            starting: is_blank(&known).then(|| Starting::at(&desk)),
+            desk,
+            namespace: meta.namespace.clone().unwrap_or_default(),
             name: meta.name.clone().unwrap_or_default(),
             uid: meta.uid.clone().unwrap_or_default(),
             wanted: known.clone(),
@@ -76,8 +120,11 @@ impl Report {
             return;
         }
         self.wanted = wanted;
-        let patience = if matters(&self.known, &self.wanted) { Duration::ZERO } else { HELD_BACK };
-        self.plan(patience);
+        if matters(&self.known, &self.wanted) {
+            self.plan(Duration::ZERO);
+        } else {
+            self.plan(self.desk.patience());
+        }
     }
 
     fn plan(&mut self, patience: Duration) {
@@ -106,13 +153,19 @@ impl Report {
         self.due = None;
         let patch = between(&self.known, &self.wanted)?;
         self.is_in_flight = true;
+        self.starting = None;
         let body = json!({"metadata": {"uid": self.uid}, "status": patch});
-        let (api, writes, name, sent) = (self.api.clone(), self.writes.clone(), self.name.clone(), self.wanted.clone());
+        let (client, desk, sent) = (self.client.clone(), self.desk.clone(), self.wanted.clone());
+        let requests = Requests::new(Pod::url_path(&(), Some(&self.namespace)));
+        let patch = Patch::Strategic(body);
+        let request = requests.patch_subresource("status", &self.name, &PatchParams::default(), &patch);
         Some(async move {
-            let _turn = writes.acquire().await.expect("the semaphore is never closed");
-            let params = PatchParams::default();
-            let answer = api.patch_status(&name, &params, &Patch::Strategic(body)).await;
-            Written { sent, answer: answer.map(|pod| revision_of(&pod.metadata)) }
+            let _turn = desk.writes.acquire().await.expect("the semaphore is never closed");
+            let answer = match request {
+                Ok(request) => answered_revision(&client, request).await,
+                Err(error) => Err(kube::Error::BuildRequest(error)),
+            };
+            Written { sent, answer }
         })
     }
 
@@ -168,6 +221,10 @@ fn matters(known: &Value, wanted: &Value) -> bool {
         let lists = ["initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"];
         (status["phase"].clone(), ready, lists.map(states))
     };
-    let blank = |status: &Value| status["containerStatuses"].is_null();
-    !blank(known) && telling(known) != telling(wanted) || blank(known) && wanted["phase"] != "Pending"
+    !is_blank(known) && telling(known) != telling(wanted) || is_blank(known) && wanted["phase"] != "Pending"
+}
+
+/// True when nothing has been told of the pod by its node.
+fn is_blank(status: &Value) -> bool {
+    status["containerStatuses"].is_null()
 }

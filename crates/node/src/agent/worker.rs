@@ -192,8 +192,11 @@ impl Worker {
             Surroundings { pod: &self.pod, host_addresses: &self.context.config.addresses, previous: &self.conditions };
         let status = lifecycle::status(&state, surroundings, now);
         self.conditions = status.conditions.clone().unwrap_or_default();
-        self.report.want(&status);
-        *self.handle.status.lock() = Some(status);
+        let has_changed = self.handle.status.lock().as_ref() != Some(&status);
+        if has_changed {
+            self.report.want(&status);
+            *self.handle.status.lock() = Some(status);
+        }
         *self.handle.state.lock() = state;
         for action in actions {
             self.carry_out(action);
