@@ -18,7 +18,8 @@
 //! ends it. What differs on every run is replaced before comparing ([`plain`]). Scenarios run side by side.
 //!
 //! A step about a kind that the server does not advertise is not asked about. Every other difference stands in
-//! `tests/oracle/differences.tsv` with a reason that `docs/differences.md` explains, or is a bug.
+//! `tests/oracle/differences.tsv` with a reason that `docs/differences.md` explains, or is a bug. A run passes with very few
+//! others in scenarios that wait or watch, and shows them: 3,000 steps side by side now and then catch an object on its way.
 
 mod ask;
 mod corpus;
@@ -51,6 +52,8 @@ pub struct Outcome {
     pub ours: bool,
     /// True when an earlier or later step of the scenario is about a kind that is not served.
     pub beside_missing: bool,
+    /// True when the scenario waits for something or watches: what it catches of that depends on the moment.
+    pub waits: bool,
     pub want: serde_json::Value,
     pub got: serde_json::Value,
 }

@@ -18,6 +18,8 @@ use super::{Outcome, Scenario};
 /// How long, and how often, an `until` is looked at: part of the language of scenarios.
 const UNTIL_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The keys of steps whose answer depends on the moment.
+const WAITS: [&str; 2] = ["until", "watch"];
 const SUFFIX: &[u8] = b"abcdefghijklmnopqrstuvwxyz234567";
 const N_SUFFIX: usize = 8;
 
@@ -42,6 +44,7 @@ async fn outcomes(server: &Server, serves: &Serves, scenario: &Scenario) -> Vec<
         Err(error) => vec![Some(json!({"failed": format!("{error:#}")})); scenario.steps.len()],
     };
     let beside_missing = ours.contains(&false);
+    let waits = scenario.steps.iter().any(|step| WAITS.iter().any(|key| step.contains_key(*key)));
     let compared = scenario.recorded.iter().zip(answers).enumerate();
     let compared = compared.filter(|(_, (want, _))| !want.is_null() && want.get("failed").is_none());
     compared
@@ -51,6 +54,7 @@ async fn outcomes(server: &Server, serves: &Serves, scenario: &Scenario) -> Vec<
             asked: line(&scenario.steps[step]),
             ours: ours[step],
             beside_missing,
+            waits,
             want: settle(want),
             got: settle(&got.unwrap_or_default()),
         })

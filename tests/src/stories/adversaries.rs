@@ -16,10 +16,12 @@ fn a_guest_that_behaves_badly_ends_as_it_should() {
     let dir = tempfile::tempdir().unwrap();
     let cluster = Cluster::up(dir.path(), &[]);
     cluster.push("adversary", "adversary:v1");
+    cluster.push("crasher-http", "crasher-http:v1");
     no_state_outlives_its_grace(&cluster);
     a_log_has_bounds_and_is_cut_as_asked(&cluster, dir.path());
     who_fills_the_disk_is_evicted(&cluster);
     last_words_and_a_core_dump_are_left(&cluster);
+    servers_and_isolated_guests_leave_core_dumps_too(&cluster);
     what_is_used_is_told(&cluster);
 }
 
@@ -101,6 +103,28 @@ fn last_words_and_a_core_dump_are_left(cluster: &Cluster) {
     assert!(cluster.coracle(&["coredump", "traps"]).starts_with("\0asm"));
     let refused = cluster.client(&crate::cluster::binary()).args(["coredump", "words"]).output().unwrap();
     assert!(said(&refused).contains("has left no core dump"), "{}", said(&refused));
+}
+
+fn servers_and_isolated_guests_leave_core_dumps_too(cluster: &Cluster) {
+    for (name, class) in [("serves", ""), ("serves-apart", "runtimeClassName: isolated, ")] {
+        let manifest = format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}}}, spec: {{{class}terminationGracePeriodSeconds: 1,
+               containers: [{{name: c, image: 'crasher-http:v1', ports: [{{containerPort: 80}}]}}]}}}}"
+        );
+        let applied = cluster.apply(&manifest);
+        assert!(applied.status.success(), "{}", said(&applied));
+        says(cluster, &format!("wait --for=condition=Ready pod/{name} --timeout=120s"), &["condition met"]);
+        let panic = format!("/api/v1/namespaces/default/pods/{name}/proxy/panic");
+        let refused = said(&cluster.kubectl(&["get", "--raw", &panic]));
+        assert!(refused.contains("the guest failed"), "{refused}");
+        wait::until("its core dump", || {
+            let dump = cluster.client(&crate::cluster::binary()).args(["coredump", name]).output().unwrap();
+            if dump.stdout.starts_with(b"\0asm") { Ok(()) } else { Err(said(&dump)) }
+        });
+        let restarts = ["get", "pod", name, "-o", "jsonpath={.status.containerStatuses[0].restartCount}"];
+        assert_eq!(cluster.ask(&restarts), "0");
+        says(cluster, &format!("delete pod {name}"), &["deleted"]);
+    }
 }
 
 fn what_is_used_is_told(cluster: &Cluster) {

@@ -11,7 +11,8 @@ fn recorded_exchanges_with_a_real_api_server_are_repeated() {
     println!("{report}");
     let verdict = Differences::load().unwrap();
     let verdict = verdict.judge(&report, "");
-    assert!(verdict.is_clean(), "\n{verdict}");
+    println!("{verdict}");
+    assert!(verdict.is_clean(), "steps differ without a reason");
 }
 
 #[test]
