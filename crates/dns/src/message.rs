@@ -112,11 +112,11 @@ fn fill(reply: &mut Message, zone: &Zone, question: &Query) -> Filled {
                     reply.add_additionals(target.addresses.iter().map(|ip| address(&name, *ip)));
                 }
             }
-            Lookup::Pointer(name) if matches!(kind, RecordType::PTR | RecordType::ANY) => {
-                let data = absolute(&name).map(|name| RData::PTR(PTR(name)));
-                reply.add_answers(data.map(|data| Record::from_rdata(owner.clone(), TTL_S, data)));
+            Lookup::Pointers(names) if matches!(kind, RecordType::PTR | RecordType::ANY) => {
+                let all = names.iter().filter_map(|name| Some(RData::PTR(PTR(absolute(name)?))));
+                reply.add_answers(all.map(|data| Record::from_rdata(owner.clone(), TTL_S, data)).collect::<Vec<_>>());
             }
-            Lookup::Services(_) | Lookup::Pointer(_) => {}
+            Lookup::Services(_) | Lookup::Pointers(_) => {}
             Lookup::Alias(target) => {
                 let Some(target) = absolute(&target) else { break };
                 let data = RData::CNAME(CNAME(target.clone()));

@@ -20,8 +20,8 @@ pub(crate) const SERVICE_NAME: &str = "kubernetes.io/service-name";
 pub struct Zone {
     domain: Arc<str>,
     records: HashMap<Key, Arc<Record>>,
-    /// Whose an address is, relative to the domain.
-    pointers: HashMap<IpAddr, Arc<str>>,
+    /// Whose an address is, relative to the domain: one may be behind several headless services.
+    pointers: HashMap<IpAddr, Vec<Arc<str>>>,
 }
 
 /// What is known of a name to those who ask for more than addresses.
@@ -31,7 +31,7 @@ pub(crate) enum Lookup {
     Alias(String),
     /// Where a service listens: names, with their ports and addresses.
     Services(Vec<Target>),
-    Pointer(String),
+    Pointers(Vec<String>),
     NoSuchName,
     NotOurs,
 }
@@ -86,13 +86,25 @@ impl Zone {
 
     pub(crate) fn set(&mut self, service: Key, record: Option<Record>) {
         if let Some(known) = self.records.remove(&service) {
-            for (ip, _) in names_of(&service, &known) {
-                self.pointers.remove(&ip);
+            for (ip, name) in names_of(&service, &known) {
+                self.point_no_more(ip, &name);
             }
         }
         if let Some(record) = record {
-            self.pointers.extend(names_of(&service, &record).into_iter().map(|(ip, name)| (ip, name.into())));
+            for (ip, name) in names_of(&service, &record) {
+                self.pointers.entry(ip).or_default().push(name.into());
+            }
             self.records.insert(service, Arc::new(record));
+        }
+    }
+
+    /// What else leads there stays.
+    fn point_no_more(&mut self, ip: IpAddr, name: &str) {
+        if let Some(names) = self.pointers.get_mut(&ip) {
+            names.retain(|known| **known != *name);
+            if names.is_empty() {
+                self.pointers.remove(&ip);
+            }
         }
     }
 
@@ -104,8 +116,8 @@ impl Zone {
     /// What is known of a whole name, in lower case and without its last dot.
     pub(crate) fn look_up(&self, name: &str) -> Lookup {
         if let Some(ip) = reversed(name) {
-            let known = self.pointers.get(&ip).map(|relative| self.whole(relative));
-            return known.map_or(Lookup::NotOurs, Lookup::Pointer);
+            let known = self.pointers.get(&ip).map(|names| names.iter().map(|name| self.whole(name)).collect());
+            return known.map_or(Lookup::NotOurs, Lookup::Pointers);
         }
         if let Some(relative) = name.strip_suffix(&*self.domain).and_then(|rest| rest.strip_suffix('.'))
             && relative.starts_with('_')

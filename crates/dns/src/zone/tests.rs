@@ -109,12 +109,47 @@ fn ports_are_found_by_their_names_and_addresses_lead_back() {
         found(&zone, "_sql._tcp.db.shop.svc.cluster.local"),
         ["10-244-1-3.db.shop.svc.cluster.local:5432 [10.244.1.3]", "db-0.db.shop.svc.cluster.local:5432 [10.244.1.2]"]
     );
-    let pointer = |zone: &Zone, name: &str| zone.look_up(name);
-    assert_eq!(pointer(&zone, "2.0.96.10.in-addr.arpa"), Lookup::Pointer("web.shop.svc.cluster.local".into()));
-    assert_eq!(pointer(&zone, "2.1.244.10.in-addr.arpa"), Lookup::Pointer("db-0.db.shop.svc.cluster.local".into()));
-    assert_eq!(pointer(&zone, "1.2.0.192.in-addr.arpa"), Lookup::NotOurs);
+    assert_eq!(names_of_address(&zone, "2.0.96.10"), ["web.shop.svc.cluster.local"]);
+    assert_eq!(names_of_address(&zone, "2.1.244.10"), ["db-0.db.shop.svc.cluster.local"]);
+    assert!(names_of_address(&zone, "1.2.0.192").is_empty());
     zone.set(Key::new("shop", "web"), None);
-    assert_eq!(pointer(&zone, "2.0.96.10.in-addr.arpa"), Lookup::NotOurs);
+    assert!(names_of_address(&zone, "2.0.96.10").is_empty());
     let v6 = format!("{}8.b.d.0.1.0.0.2.ip6.arpa", "1.".to_owned() + &"0.".repeat(23));
     assert_eq!(reversed(&v6), Some("2001:db8::1".parse().unwrap()));
+}
+
+/// What an address, spelled backwards, leads back to.
+fn names_of_address(zone: &Zone, backwards: &str) -> Vec<String> {
+    match zone.look_up(&format!("{backwards}.in-addr.arpa")) {
+        Lookup::Pointers(names) => names,
+        Lookup::NotOurs => Vec::new(),
+        other => panic!("{backwards}: {other:?}"),
+    }
+}
+
+#[test]
+fn two_services_that_swap_their_addresses_are_both_found_by_them() {
+    let at = |name: &str, ip: &str| Record::new(&service("shop", name, json!({"clusterIP": ip})), &[]);
+    let mut zone = Zone::empty("cluster.local");
+    for (name, ip) in [("left", "10.96.0.1"), ("right", "10.96.0.2"), ("left", "10.96.0.2"), ("right", "10.96.0.1")] {
+        zone.set(Key::new("shop", name), at(name, ip));
+    }
+    assert_eq!(names_of_address(&zone, "1.0.96.10"), ["right.shop.svc.cluster.local"]);
+    assert_eq!(names_of_address(&zone, "2.0.96.10"), ["left.shop.svc.cluster.local"]);
+}
+
+#[test]
+fn an_address_behind_two_headless_services_leads_back_to_both() {
+    let headless = |name: &str| {
+        let endpoints = slice(name, json!([{"addresses": ["10.244.1.2"], "hostname": "db-0"}]));
+        Record::new(&service("shop", name, json!({"clusterIP": "None"})), &[&endpoints])
+    };
+    let mut zone = Zone::empty("cluster.local");
+    for name in ["db", "all"] {
+        zone.set(Key::new("shop", name), headless(name));
+    }
+    let both = ["db-0.db.shop.svc.cluster.local", "db-0.all.shop.svc.cluster.local"];
+    assert_eq!(names_of_address(&zone, "2.1.244.10"), both);
+    zone.set(Key::new("shop", "all"), None);
+    assert_eq!(names_of_address(&zone, "2.1.244.10"), both[..1]);
 }
