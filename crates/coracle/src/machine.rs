@@ -12,7 +12,8 @@ use coracle_net::mesh::{Bound, Mesh};
 use coracle_net::{Egress, Fabric, FabricConfig};
 use coracle_node::{Images, Neighbours, Node};
 use coracle_proxy::{NodePorts, Proxy};
-use coracle_runtime::Runtime;
+use coracle_runtime::compiler::Compiler;
+use coracle_runtime::{Program, Runtime};
 use coracle_stdx::{Gate, Scope};
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1::Service;
@@ -185,8 +186,13 @@ async fn open_engine(data_dir: &Path, instances_max: u32, ca_pem: &str) -> Resul
     let (cache_dir, images_dir) = (data_dir.join("compiled"), data_dir.join("images"));
     let authorities_pem = ca_pem.to_owned();
     let opened = spawn_blocking(move || {
-        let config =
-            coracle_runtime::Config { instances_max, authorities_pem, ..coracle_runtime::Config::new(cache_dir) };
+        let compiler = Compiler { program: Some(Program::own("compile")), ..Compiler::default() };
+        let config = coracle_runtime::Config {
+            instances_max,
+            authorities_pem,
+            compiler,
+            ..coracle_runtime::Config::new(cache_dir)
+        };
         let runtime = Runtime::new(config)?;
         let images = Images::open(&images_dir)?;
         anyhow::Ok((runtime, Arc::new(images)))

@@ -25,8 +25,10 @@ const POLLS_BEFORE_IO: u32 = 11;
 
 fn main() -> ExitCode {
     let settings = Settings::parse();
-    if matches!(settings.command, Command::Sandbox) {
-        return sandbox();
+    match settings.command {
+        Command::Sandbox => return serve_agent(coracle_runtime::isolated::run),
+        Command::Compile => return serve_agent(coracle_runtime::compiler::run),
+        Command::Up(_) | Command::Server(_) | Command::Agent(_) | Command::Client(_) => {}
     }
     // A server's log is its only voice; elsewhere somebody looks at what is printed.
     start_logging(if matches!(settings.command, Command::Server(_) | Command::Agent(_)) { "info" } else { "warn" });
@@ -50,7 +52,7 @@ fn run(command: Command) -> anyhow::Result<()> {
                 signals::drain_on_signal(&token, cluster::up(server.into(), token.clone())).await
             }
             Command::Agent(agent) => signals::drain_on_signal(&token, agent::run(agent, token.clone())).await,
-            Command::Sandbox => unreachable!("it has a process without any of this"),
+            Command::Sandbox | Command::Compile => unreachable!("they have processes without any of this"),
             Command::Client(command) => coracle_cli::run(command, &mut std::io::stdout()).await,
         }
     });
@@ -58,12 +60,12 @@ fn run(command: Command) -> anyhow::Result<()> {
     result
 }
 
-/// The process of an isolated container. It must not have begun any other thread.
-fn sandbox() -> ExitCode {
-    if coracle_runtime::isolated::is_isolated() {
-        return coracle_runtime::isolated::run();
+/// A process that does one thing for an agent. It must not have begun any other thread.
+fn serve_agent(run: fn() -> ExitCode) -> ExitCode {
+    if coracle_runtime::is_started_by_agent() {
+        return run();
     }
-    eprintln!("coracle: only an agent starts a sandbox");
+    eprintln!("coracle: only an agent starts this");
     ExitCode::FAILURE
 }
 

@@ -29,6 +29,9 @@ pub(crate) enum Command {
     /// Be the process of an isolated container. Only an agent starts it
     #[command(hide = true)]
     Sandbox,
+    /// Compile one module. Only an agent starts it
+    #[command(hide = true)]
+    Compile,
     #[command(flatten)]
     Client(coracle_cli::Command),
 }

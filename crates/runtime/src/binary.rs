@@ -1,13 +1,15 @@
 //! Looks at the outermost layer of a wasm binary: what it is, and whether all of it is there. Validation is the
 //! engine's.
 
+use serde::{Deserialize, Serialize};
+
 use crate::module::LoadError;
 
 const MAGIC: &[u8] = b"\0asm";
 const HEADER_LEN: usize = 8;
 
 /// The two kinds of wasm binaries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Encoding {
     Core,
     Component,

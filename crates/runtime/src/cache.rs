@@ -3,8 +3,9 @@
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
@@ -47,21 +48,46 @@ impl Cache {
         None
     }
 
-    /// Keeps `code` as the entry of `digest`, and maps it.
-    pub(crate) fn put(&self, engine: &Engine, digest: &str, code: &[u8]) -> io::Result<(Compiled, PathBuf)> {
+    /// Begins an entry of `digest`.
+    pub(crate) fn begin(&self, digest: &str) -> io::Result<Unfinished> {
         let dir = self.entry_dir(digest);
         fs::create_dir_all(&dir)?;
-        let path = dir.join(hash(code)).with_extension(EXTENSION);
-        let unfinished =
-            dir.join(format!("{}-{}.tmp", std::process::id(), self.n_written.fetch_add(1, Ordering::Relaxed)));
-        fs::File::create(&unfinished)?.write_all(code)?;
-        fs::rename(&unfinished, &path)?;
-        Ok((mapped::map(engine, &path).map_err(io::Error::other)?, path))
+        let n_written = self.n_written.fetch_add(1, Ordering::Relaxed);
+        let path = dir.join(format!("{}-{n_written}.tmp", std::process::id()));
+        Ok(Unfinished { file: Arc::new(fs::File::create(&path)?), path })
     }
 
     fn entry_dir(&self, digest: &str) -> PathBuf {
         // A digest is somebody else's text: hashed, it is a file name whatever it was.
         self.dir.join(hash(digest.as_bytes()))
+    }
+}
+
+/// An entry that is being written. Dropped before it is complete, it is as if it had never been.
+pub(crate) struct Unfinished {
+    file: Arc<fs::File>,
+    path: PathBuf,
+}
+
+impl Unfinished {
+    /// Where the code is written to.
+    pub(crate) fn file(&self) -> Arc<fs::File> {
+        Arc::clone(&self.file)
+    }
+
+    /// Keeps what has been written, and maps it. Nobody may write any more.
+    pub(crate) fn finish(self, engine: &Engine) -> io::Result<(Compiled, PathBuf)> {
+        let name = hash(&fs::read(&self.path)?);
+        let path = self.path.with_file_name(name).with_extension(EXTENSION);
+        fs::rename(&self.path, &path)?;
+        Ok((mapped::map(engine, &path).map_err(io::Error::other)?, path))
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // What is complete has another name.
+        let _ = fs::remove_file(&self.path);
     }
 }
 

@@ -7,7 +7,6 @@ use wasmtime_wasi::p2::bindings::CommandPre;
 use wasmtime_wasi::p3::bindings::CommandPre as CommandPre3;
 
 use crate::container::Exit;
-use crate::coredump;
 use crate::guest::{CoreGuest, Guest};
 use crate::module::{Entry, Module};
 use crate::sandbox::Sandbox;
@@ -72,7 +71,6 @@ async fn examined<R, T: Send + 'static>(
 ) -> wasmtime::Result<R> {
     let Err(error) = ended else { return ended };
     sandbox.memory.note_last();
-    let (error, dump) = coredump::of(error, store, &sandbox.spec.name).await;
-    *sandbox.coredump.lock() = dump;
+    let (error, _store) = sandbox.cores.examine(error, store, &sandbox.spec.name).await;
     Err(error)
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::coredump::Cores;
 use crate::http;
 use crate::isolated::Apart;
 use crate::module::ModuleKind;
@@ -276,13 +277,21 @@ impl Container {
         }
     }
 
-    /// What its guest was like when it failed, in WebAssembly's core dump format. It can be taken once, when it has
-    /// ended. There is none of a server's requests, of a guest that held very much memory, nor of one in a process of
-    /// its own.
+    /// What its guest was like when it last failed, in WebAssembly's core dump format. It can be taken once. There is none
+    /// of a guest that held very much memory, nor of a server's request that failed shortly after another.
     pub fn take_coredump(&self) -> Option<Bytes> {
+        self.cores().take()
+    }
+
+    /// The next of these, which a server leaves while it runs. Never returns when there is none. Cancel-safe.
+    pub async fn coredump(&self) -> Bytes {
+        self.cores().next().await
+    }
+
+    fn cores(&self) -> &Cores {
         match &self.place {
-            Place::Here(sandbox) => sandbox.coredump.lock().take(),
-            Place::Apart(_) => None,
+            Place::Here(sandbox) => &sandbox.cores,
+            Place::Apart(apart) => &apart.cores,
         }
     }
 

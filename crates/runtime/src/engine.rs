@@ -51,9 +51,7 @@ impl Engine {
 
     /// An engine whose guests are never interrupted, for a process that runs one container.
     pub(crate) fn uninterrupted(authorities_pem: &str) -> Result<Self, Error> {
-        let mut config = base();
-        config.epoch_interruption(false);
-        let wasm = wasmtime::Engine::new(&config).map_err(|error| Error::Engine(format!("{error:#}")))?;
+        let wasm = compiling(false).map_err(|error| Error::Engine(format!("{error:#}")))?;
         let (ticker, tls) = (Ticker::new(wasm.clone()), Tls::new(authorities_pem.to_owned()));
         Ok(Self { wasm, ticker, interrupts: false, tls, heavy: OnceLock::new() })
     }
@@ -62,6 +60,13 @@ impl Engine {
     pub(crate) fn heavy(&self) -> &Heavy {
         self.heavy.get_or_init(Heavy::new)
     }
+}
+
+/// An engine for compiling: what it makes fits all others that interrupt, or do not.
+pub(crate) fn compiling(interrupts: bool) -> wasmtime::Result<wasmtime::Engine> {
+    let mut config = base();
+    config.epoch_interruption(interrupts);
+    wasmtime::Engine::new(&config)
 }
 
 /// What every engine of ours has in common. Compiled code in the cache depends on it.
@@ -94,4 +99,26 @@ fn pooled(instances_max: u32) -> wasmtime::Config {
     let mut config = base();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+
+    use super::*;
+
+    fn fingerprint(engine: &wasmtime::Engine) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        hasher.finish()
+    }
+
+    #[test]
+    fn what_a_compiling_engine_makes_fits_the_one_that_runs_it() {
+        let running = Engine::new(&Config::new("unused")).unwrap();
+        assert_eq!(fingerprint(&running.wasm), fingerprint(&compiling(true).unwrap()));
+        let uninterrupted = Engine::uninterrupted("").unwrap();
+        assert_eq!(fingerprint(&uninterrupted.wasm), fingerprint(&compiling(false).unwrap()));
+        assert_ne!(fingerprint(&uninterrupted.wasm), fingerprint(&running.wasm));
+    }
 }

@@ -5,16 +5,16 @@
 //! instruction, and runs the guest on an engine that never interrupts it.
 
 mod agent;
-mod channel;
+pub(crate) mod channel;
 mod child;
 mod lock;
 mod message;
 mod recipe;
-mod system;
+pub(crate) mod system;
 
 pub use self::agent::Isolation;
 pub(crate) use self::agent::{Apart, Launcher};
-pub use self::child::{is_isolated, run};
+pub use self::child::run;
 
 /// Why containers cannot be isolated on this machine.
 #[derive(Clone, Debug, thiserror::Error)]

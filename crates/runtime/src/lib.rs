@@ -18,6 +18,7 @@
 mod binary;
 mod cache;
 mod command;
+pub mod compiler;
 mod container;
 mod coredump;
 mod engine;
@@ -35,6 +36,7 @@ mod module;
 mod mounts;
 pub mod network;
 mod pipe;
+mod process;
 mod runtime;
 mod sandbox;
 mod sockets;
@@ -50,4 +52,5 @@ pub use container::{
 };
 pub use module::{LoadError, Module, ModuleKind};
 pub use pipe::{Broken, PIPE_BYTES_MAX, Pipe};
+pub use process::{Program, is_started_by_agent};
 pub use runtime::{Config, Error, Runtime};

@@ -11,17 +11,18 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Mutex as AsyncMutex;
 
-use crate::binary::{self, Encoding};
-use crate::cache::Cache;
+use crate::binary;
+use crate::cache::{Cache, Unfinished};
 use crate::engine::Engine;
 use crate::linker::Linkers;
 use crate::mapped::Compiled;
 use crate::module::{LoadError, Module};
+use crate::process::Starter;
 use crate::runtime::{Config, Error};
-use crate::workshop::Workshop;
+use crate::workshop::{Piece, Workshop};
 
 /// Bytes of one module. The compiler's memory grows with them.
-const WASM_BYTES_MAX: usize = 128 << 20;
+pub(crate) const WASM_BYTES_MAX: usize = 128 << 20;
 /// Digests that are remembered although nothing of them runs.
 const IDLE_MAX: usize = 256;
 
@@ -33,8 +34,8 @@ pub(crate) struct Loader {
     slots: Mutex<HashMap<String, Arc<AsyncMutex<Slot>>>>,
     workshop: Workshop,
     n_compilations: AtomicU64,
-    /// Modules hold their compiled code open, for processes of their own.
-    keeps_code: bool,
+    /// Modules are for processes of their own: they hold their compiled code open, and it does not yield.
+    for_processes: bool,
 }
 
 /// What is known of one digest.
@@ -45,7 +46,7 @@ enum Slot {
 }
 
 impl Loader {
-    pub(crate) fn new(engine: &Engine, config: &Config) -> Result<Self, Error> {
+    pub(crate) fn new(engine: &Engine, config: &Config, starter: &Arc<Starter>) -> Result<Self, Error> {
         let cache = Cache::open(&config.cache_dir, &engine.wasm)
             .map_err(|source| Error::Cache { path: config.cache_dir.clone(), source })?;
         Ok(Self {
@@ -53,9 +54,9 @@ impl Loader {
             linkers: Linkers::new(&engine.wasm).map_err(|error| Error::Engine(format!("{error:#}")))?,
             cache,
             slots: Mutex::default(),
-            workshop: Workshop::new(config.compilations_max),
+            workshop: Workshop::new(config.compilations_max, config.compiler.clone(), starter),
             n_compilations: AtomicU64::new(0),
-            keeps_code: !engine.interrupts,
+            for_processes: !engine.interrupts,
         })
     }
 
@@ -117,8 +118,7 @@ impl Loader {
             let cause = format!("it has {} bytes, and {WASM_BYTES_MAX} are the most that is compiled", wasm.len());
             return Err(LoadError::TooMuch { cause });
         }
-        let (this, key) = (Arc::clone(self), digest.to_owned());
-        self.workshop.run(move || this.compile(&key, &wasm)).await?
+        self.compile(digest, wasm).await
     }
 
     fn cached(&self, digest: &str) -> Option<Arc<Module>> {
@@ -126,18 +126,18 @@ impl Loader {
         self.link(digest, compiled, &path).ok()
     }
 
-    fn compile(&self, digest: &str, wasm: &[u8]) -> Result<Arc<Module>, LoadError> {
-        let encoding = binary::inspect(wasm)?;
+    async fn compile(self: &Arc<Self>, digest: &str, wasm: Bytes) -> Result<Arc<Module>, LoadError> {
+        let encoding = binary::inspect(&wasm)?;
         self.n_compilations.fetch_add(1, Ordering::Relaxed);
-        let code = match encoding {
-            Encoding::Core => self.engine.precompile_module(wasm),
-            Encoding::Component => self.engine.precompile_component(wasm),
-        };
-        let code = code.map_err(|error| LoadError::Invalid { cause: one_line(&error) })?;
-        let (compiled, path) = self
-            .cache
-            .put(&self.engine, digest, &code)
-            .map_err(|error| LoadError::Internal { cause: format!("keep the compiled code: {error}") })?;
+        let entry = self.cache.begin(digest).map_err(|error| unkept(&error))?;
+        let piece = Piece { engine: self.engine.clone(), encoding, interrupts: !self.for_processes, wasm };
+        self.workshop.compile(piece, entry.file()).await?;
+        let (this, key) = (Arc::clone(self), digest.to_owned());
+        blocking(move || this.keep(&key, entry)).await?
+    }
+
+    fn keep(&self, digest: &str, entry: Unfinished) -> Result<Arc<Module>, LoadError> {
+        let (compiled, path) = entry.finish(&self.engine).map_err(|error| unkept(&error))?;
         self.link(digest, compiled, &path)
     }
 
@@ -146,7 +146,7 @@ impl Loader {
             Compiled::Core(module) => self.linkers.link_core(&module)?,
             Compiled::Component(component) => self.linkers.link_component(&component)?,
         };
-        let code = self.keeps_code.then(|| File::open(path)).transpose();
+        let code = self.for_processes.then(|| File::open(path)).transpose();
         let code = code.map_err(|error| LoadError::Internal { cause: format!("open the compiled code: {error}") })?;
         Ok(Arc::new(Module { digest: digest.to_owned(), imports, entry, code }))
     }
@@ -170,7 +170,9 @@ impl LoadError {
             | Self::Invalid { .. }
             | Self::UnknownImport { .. }
             | Self::NoEntry { .. }
-            | Self::TooMuch { .. } => true,
+            | Self::TooMuch { .. }
+            | Self::CompileTimeout { .. }
+            | Self::CompileOutOfMemory { .. } => true,
             Self::Read(_) | Self::Internal { .. } => false,
         }
     }
@@ -180,6 +182,10 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     tokio::task::spawn_blocking(work).await.map_err(|error| LoadError::Internal { cause: error.to_string() })
 }
 
-fn one_line(error: &wasmtime::Error) -> String {
+fn unkept(error: &std::io::Error) -> LoadError {
+    LoadError::Internal { cause: format!("keep the compiled code: {error}") }
+}
+
+pub(crate) fn one_line(error: &wasmtime::Error) -> String {
     format!("{error:#}").lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::sync::Arc;
+use std::time::Duration;
 
 use wasmtime_wasi::p2::bindings::CommandPre;
 use wasmtime_wasi::p3::bindings::CommandPre as CommandPre3;
@@ -83,6 +84,10 @@ pub enum LoadError {
     NoEntry { cause: &'static str },
     #[error("compile: {cause}")]
     TooMuch { cause: String },
+    #[error("compile: it takes longer than {} s", .time_max.as_secs())]
+    CompileTimeout { time_max: Duration },
+    #[error("compile: the compiler needs more than {} MiB of memory for it", .memory_max >> 20)]
+    CompileOutOfMemory { memory_max: u64 },
     #[error("read the image: {0}")]
     Read(Arc<std::io::Error>),
     #[error("compile: {cause}")]

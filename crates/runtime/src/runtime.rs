@@ -6,12 +6,14 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use crate::compiler::Compiler;
 use crate::container::{Container, ContainerSpec};
 use crate::engine::{self, Engine};
 use crate::files;
 use crate::isolated::{Apart, Isolation, Launcher, Unavailable};
 use crate::loader::Loader;
 use crate::module::{LoadError, Module};
+use crate::process::Starter;
 use crate::sandbox;
 
 /// What a runtime is made from.
@@ -23,6 +25,7 @@ pub struct Config {
     pub instances_max: u32,
     /// How many modules are compiled at once.
     pub compilations_max: usize,
+    pub compiler: Compiler,
     /// Certificates of authorities that guests' requests trust besides those that the host's owner trusts.
     pub authorities_pem: String,
     /// How containers get processes of their own.
@@ -30,12 +33,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// Room for a thousand instances, compiling two modules at a time.
+    /// Room for a thousand instances, compiling two modules at a time, in this process.
     pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
         Self {
             cache_dir: cache_dir.into(),
             instances_max: 1000,
             compilations_max: 2,
+            compiler: Compiler::default(),
             authorities_pem: String::new(),
             isolation: Isolation::default(),
         }
@@ -59,6 +63,7 @@ pub struct Runtime {
     /// For processes of their own: code of an engine that does not interrupt.
     isolated: Arc<OnceLock<Arc<Loader>>>,
     launcher: Arc<Launcher>,
+    starter: Arc<Starter>,
     config: Arc<Config>,
 }
 
@@ -67,9 +72,11 @@ impl Runtime {
     pub fn new(config: Config) -> Result<Self, Error> {
         files::raise_limit();
         let engine = Arc::new(engine::Engine::new(&config)?);
-        let loader = Arc::new(Loader::new(&engine, &config)?);
-        let launcher = Arc::new(Launcher::new(config.isolation.clone(), config.authorities_pem.clone()));
-        Ok(Self { engine, loader, isolated: Arc::default(), launcher, config: Arc::new(config) })
+        let starter = Arc::<Starter>::default();
+        let loader = Arc::new(Loader::new(&engine, &config, &starter)?);
+        let authorities_pem = config.authorities_pem.clone();
+        let launcher = Arc::new(Launcher::new(config.isolation.clone(), authorities_pem, &starter));
+        Ok(Self { engine, loader, isolated: Arc::default(), launcher, starter, config: Arc::new(config) })
     }
 
     /// The module of `digest`: the one in use, the one in the cache, or compiled from what `read` brings.
@@ -98,7 +105,7 @@ impl Runtime {
             return Ok(Arc::clone(loader));
         }
         let engine = Engine::uninterrupted(&self.config.authorities_pem)?;
-        let loader = Arc::new(Loader::new(&engine, &self.config)?);
+        let loader = Arc::new(Loader::new(&engine, &self.config, &self.starter)?);
         Ok(Arc::clone(self.isolated.get_or_init(|| loader)))
     }
 

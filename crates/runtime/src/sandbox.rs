@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use coracle_stdx::{CancellationToken, Gate};
-use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::debug;
 
 use crate::container::{ContainerSpec, Exec, Exit, Stdin, Usage};
+use crate::coredump::Cores;
 use crate::engine::Engine;
 use crate::limits::MemoryAccount;
 use crate::meter::{CpuAccount, Metered};
@@ -39,8 +38,8 @@ pub(crate) struct Sandbox {
     pub(crate) mounts: Mounts,
     /// Connections that still carry what a guest wrote.
     pub(crate) draining: watch::Sender<usize>,
-    /// What a guest that failed left behind.
-    pub(crate) coredump: Mutex<Option<Bytes>>,
+    /// What guests that failed left behind.
+    pub(crate) cores: Cores,
     exit: watch::Sender<Option<Exit>>,
 }
 
@@ -72,7 +71,7 @@ fn begin(
         n_sockets: AtomicUsize::new(0),
         mounts: Mounts::default(),
         draining: watch::Sender::new(0),
-        coredump: Mutex::default(),
+        cores: Cores::default(),
         exit: watch::Sender::new(None),
         spec,
     });

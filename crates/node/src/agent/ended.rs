@@ -36,7 +36,13 @@ pub(super) struct Watched {
 impl Watched {
     /// Waits for the end, closes the log, and says how it was: in the status, and to the user if it was no good one.
     pub(super) async fn ended(self, now: impl Fn() -> Timestamp) -> (Terminated, Option<Notice>) {
-        let exit = self.running.container.wait().await;
+        let exit = loop {
+            tokio::select! {
+                exit = self.running.container.wait() => break exit,
+                // A server goes on.
+                dump = self.running.container.coredump() => keep(self.coredump.clone(), dump).await,
+            }
+        };
         let finished_at = now();
         let last = Last::of(&exit, self.running.container.usage());
         if let Some(text) = &last.log {

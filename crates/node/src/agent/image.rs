@@ -95,6 +95,8 @@ fn reason(error: &LoadError) -> &'static str {
         LoadError::UnknownImport { .. } => "UnknownImport",
         LoadError::NoEntry { .. } => "NoEntryPoint",
         LoadError::Read(_) => "ErrImageRead",
+        LoadError::CompileTimeout { .. } => "CompileTimeout",
+        LoadError::CompileOutOfMemory { .. } => "CompileOutOfMemory",
         LoadError::TooMuch { .. } | LoadError::Internal { .. } => "CompileError",
     }
 }

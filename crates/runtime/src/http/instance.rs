@@ -38,6 +38,16 @@ impl Instance {
         Ok(Self { store, proxy, n_requests: 0 })
     }
 
+    /// Keeps what it was like when it failed with `error`.
+    pub(crate) async fn examined(
+        self,
+        error: wasmtime::Error,
+        sandbox: &Sandbox,
+    ) -> (wasmtime::Error, Option<Store<Guest>>) {
+        sandbox.memory.note_last();
+        sandbox.cores.examine(error, self.store, &sandbox.spec.name).await
+    }
+
     /// How many requests it has been given.
     pub(crate) fn n_requests(&self) -> u32 {
         self.n_requests

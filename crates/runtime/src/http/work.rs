@@ -130,7 +130,14 @@ async fn call(
         Some(kept) => kept,
         None => Instance::new(&server.sandbox).await?,
     };
-    instance.call(request, sender).await?;
+    if let Err(error) = instance.call(request, sender).await {
+        // Who was in the way of others only made room.
+        if failure_of(&error) == Failure::Crowded {
+            return Err(error);
+        }
+        let (error, _store) = instance.examined(error, &server.sandbox).await;
+        return Err(error);
+    }
     server.pool.keep(instance);
     drop((place, in_flight));
     Ok(())

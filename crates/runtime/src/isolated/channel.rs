@@ -31,19 +31,19 @@ const IN_FILE: u8 = 1;
 
 /// One end, for threads that may wait.
 #[derive(Clone)]
-pub(super) struct Channel(Arc<OwnedFd>);
+pub(crate) struct Channel(Arc<OwnedFd>);
 
 /// What arrived: a message and what came with it.
-pub(super) type Received<M> = (M, Vec<OwnedFd>);
+pub(crate) type Received<M> = (M, Vec<OwnedFd>);
 
 /// Both ends of a socket on which packets stay whole.
-pub(super) fn packets() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn packets() -> io::Result<(OwnedFd, OwnedFd)> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
 }
 
 impl Channel {
-    pub(super) fn new(socket: OwnedFd) -> Self {
+    pub(crate) fn new(socket: OwnedFd) -> Self {
         Self(Arc::new(socket))
     }
 
@@ -53,8 +53,7 @@ impl Channel {
         if payload.len() <= INLINE_MAX {
             return self.try_send_packet(&payload, fds);
         }
-        let mut file = File::from(memfd_create("message", MemfdFlags::CLOEXEC)?);
-        file.write_all(&payload[1..])?;
+        let file = in_memory(&payload[1..])?;
         let mut fds = fds.to_vec();
         fds.push(file.as_fd());
         self.try_send_packet(&[IN_FILE], &fds)
@@ -92,13 +91,13 @@ impl Channel {
             Some((&INLINE, text)) => Ok(Some((serde_json::from_slice(text)?, fds))),
             Some(_) => {
                 let file = fds.pop().ok_or_else(|| invalid("a message came without its file"))?;
-                Ok(Some((serde_json::from_slice(&contents(file)?)?, fds)))
+                Ok(Some((serde_json::from_slice(&contents(file, MESSAGE_BYTES_MAX)?)?, fds)))
             }
         }
     }
 
     /// Sends, and waits on this thread until that is possible.
-    pub(super) fn send<M: Serialize>(&self, message: &M, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    pub(crate) fn send<M: Serialize>(&self, message: &M, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         loop {
             match self.try_send(message, fds) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait_for(&self.0, PollFlags::OUT)?,
@@ -108,7 +107,7 @@ impl Channel {
     }
 
     /// The next message, waited for on this thread; `None` at the end.
-    pub(super) fn recv<M: DeserializeOwned>(&self) -> io::Result<Option<Received<M>>> {
+    pub(crate) fn recv<M: DeserializeOwned>(&self) -> io::Result<Option<Received<M>>> {
         loop {
             match self.try_recv() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait_for(&self.0, PollFlags::IN)?,
@@ -128,12 +127,19 @@ fn wait_for(fd: impl AsFd, what: PollFlags) -> io::Result<()> {
     }
 }
 
+/// A file in memory.
+pub(crate) fn in_memory(bytes: &[u8]) -> io::Result<File> {
+    let mut file = File::from(memfd_create("message", MemfdFlags::CLOEXEC)?);
+    file.write_all(bytes)?;
+    Ok(file)
+}
+
 /// Reads from a descriptor of unknown origin: what is no file does not answer, and holds nobody up.
-fn contents(file: OwnedFd) -> io::Result<Vec<u8>> {
+pub(crate) fn contents(file: OwnedFd, bytes_max: u64) -> io::Result<Vec<u8>> {
     let file = File::from(file);
     let known = file.metadata()?;
-    if !known.is_file() || known.len() > MESSAGE_BYTES_MAX {
-        return Err(invalid("a message is in no file"));
+    if !known.is_file() || known.len() > bytes_max {
+        return Err(invalid("a message is in no file, or too long"));
     }
     let mut bytes = vec![0; usize::try_from(known.len()).expect("it was measured")];
     file.read_exact_at(&mut bytes, 0)?;
@@ -145,47 +151,47 @@ fn invalid(why: &str) -> io::Error {
 }
 
 /// One end, for tasks.
-pub(super) struct AsyncChannel {
+pub(crate) struct AsyncChannel {
     end: Channel,
     watched: AsyncFd<Arc<OwnedFd>>,
 }
 
 impl AsyncChannel {
-    pub(super) fn new(end: Channel) -> io::Result<Self> {
+    pub(crate) fn new(end: Channel) -> io::Result<Self> {
         let watched = watched(Arc::clone(&end.0), Interest::READABLE | Interest::WRITABLE)?;
         Ok(Self { end, watched })
     }
 
-    pub(super) async fn send<M: Serialize>(&self, message: &M, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    pub(crate) async fn send<M: Serialize>(&self, message: &M, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         self.watched.async_io(Interest::WRITABLE, |_| self.end.try_send(message, fds)).await
     }
 
     /// The next message; `None` at the end. Cancel-safe.
-    pub(super) async fn recv<M: DeserializeOwned>(&self) -> io::Result<Option<Received<M>>> {
+    pub(crate) async fn recv<M: DeserializeOwned>(&self) -> io::Result<Option<Received<M>>> {
         self.watched.async_io(Interest::READABLE, |_| self.end.try_recv()).await
     }
 }
 
 /// A socket of whole packets without descriptors, for tasks.
-pub(super) struct Packets(AsyncFd<Arc<OwnedFd>>);
+pub(crate) struct Packets(AsyncFd<Arc<OwnedFd>>);
 
 impl Packets {
-    pub(super) fn new(socket: OwnedFd) -> io::Result<Self> {
+    pub(crate) fn new(socket: OwnedFd) -> io::Result<Self> {
         Ok(Self(watched(Arc::new(socket), Interest::READABLE | Interest::WRITABLE)?))
     }
 
-    pub(super) fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<()> {
+    pub(crate) fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<()> {
         let mut control = SendAncillaryBuffer::default();
         sendmsg(&**self.0.get_ref(), parts, &mut control, SendFlags::NOSIGNAL)?;
         Ok(())
     }
 
-    pub(super) async fn send(&self, parts: &[IoSlice<'_>]) -> io::Result<()> {
+    pub(crate) async fn send(&self, parts: &[IoSlice<'_>]) -> io::Result<()> {
         self.0.async_io(Interest::WRITABLE, |_| self.try_send(parts)).await
     }
 
     /// The length of the next packet, which is in `into`; 0 at the end. What is longer than `into` is cut. Cancel-safe.
-    pub(super) async fn recv(&self, into: &mut [u8]) -> io::Result<usize> {
+    pub(crate) async fn recv(&self, into: &mut [u8]) -> io::Result<usize> {
         let receive = |socket: &Arc<OwnedFd>| {
             let mut control = RecvAncillaryBuffer::new(&mut []);
             let mut parts = [IoSliceMut::new(&mut *into)];
@@ -217,6 +223,6 @@ mod tests {
     #[test]
     fn what_is_no_file_is_not_read() {
         let (end, _other) = packets().unwrap();
-        assert_eq!(contents(end).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(contents(end, 1).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }

@@ -16,7 +16,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::{FileType, fstat};
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
@@ -27,7 +26,7 @@ use self::calls::Calls;
 use self::network::Remote;
 use self::output::Outlet;
 pub(super) use self::output::{OUT_MAX, STDERR, STDOUT};
-use super::channel::{AsyncChannel, Channel, Packets};
+use super::channel::{AsyncChannel, Channel, Packets, in_memory};
 use super::message::{ToAgent, ToChild, Used};
 use super::recipe::{Recipe, StdinKind};
 use super::{lock, system};
@@ -50,11 +49,6 @@ const FLUSH_MAX: Duration = Duration::from_secs(5);
 /// What a component imports that makes requests.
 const ASKS_OTHERS: [&str; 2] = ["wasi:http/outgoing-handler", "wasi:http/client"];
 const CHUNK: usize = 32 << 10;
-
-/// True when this process was started by an agent, as only an agent starts one: its standard input is a socket.
-pub fn is_isolated() -> bool {
-    fstat(io::stdin()).is_ok_and(|known| FileType::from_raw_mode(known.st_mode) == FileType::Socket)
-}
 
 /// Runs the one container of this process. To be called before there are other threads.
 pub fn run() -> ExitCode {
@@ -241,15 +235,29 @@ async fn attend(sandbox: &Arc<Sandbox>, channel: &AsyncChannel, calls: &Calls) -
     }
 }
 
+async fn send_core(channel: &AsyncChannel, dump: &[u8]) -> io::Result<()> {
+    let file = in_memory(dump)?;
+    channel.send(&ToAgent::Core, &[file.as_fd()]).await
+}
+
 fn used(sandbox: &Sandbox) -> Used {
     Used { usage: sandbox.usage(), requests: sandbox.requests() }
 }
 
-/// Says how the guest ended, after all that it wrote.
+/// Says how the guest ended, after all that it wrote and left behind.
 async fn end(sandbox: &Arc<Sandbox>, channel: &AsyncChannel, outlet: &Arc<Outlet>) -> io::Result<()> {
     let ended = async {
-        let exit = sandbox.ended().await;
+        let exit = loop {
+            tokio::select! {
+                biased;
+                exit = sandbox.ended() => break exit,
+                dump = sandbox.cores.next() => send_core(channel, &dump).await?,
+            }
+        };
         let _ = timeout(FLUSH_MAX, outlet.flushed()).await;
+        if let Some(dump) = sandbox.cores.take() {
+            send_core(channel, &dump).await?;
+        }
         channel.send(&ToAgent::Ended { exit, used: used(sandbox) }, &[]).await
     };
     tokio::select! {

@@ -44,6 +44,8 @@ pub(super) enum ToAgent {
         listener: u64,
     },
     Used(Used),
+    /// Its guest has failed. What it was like then comes with it, as a file in memory.
+    Core,
     Ended {
         exit: Exit,
         used: Used,

@@ -12,7 +12,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use coracle_runtime::network::{Connection, Datagrams, Listener, Network, NetworkError, Stream};
-use coracle_runtime::{Config, Container, ContainerSpec, Exit, Module, Output, Runtime, StdStream};
+use coracle_runtime::{Config, Container, ContainerSpec, Exit, Module, Output, Program, Runtime, StdStream};
+use rustix::process::Pid;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
 
@@ -299,6 +300,39 @@ pub(crate) async fn run(name: &str, args: &[&str], change: impl FnOnce(&mut Cont
         spec.args = with_name(name, args);
         change(spec);
     })
+}
+
+/// The processes that this one has started and not waited for.
+pub(crate) fn processes() -> Vec<Pid> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let children = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    let children: Vec<String> = children.collect();
+    let numbers = children.iter().flat_map(|line| line.split_whitespace());
+    numbers.map(|number| Pid::from_raw(number.parse().unwrap()).unwrap()).collect()
+}
+
+/// This test program, as the process that one of its tests is.
+pub(crate) fn this_program(test: &str) -> Program {
+    let args = [test, "--exact", "--nocapture"].map(Into::into).into();
+    Program { path: std::env::current_exe().unwrap(), args }
+}
+
+/// Fails unless it is a core dump with a stack and memory.
+#[track_caller]
+pub(crate) fn is_core_dump(dump: &[u8]) {
+    let (mut n_frames, mut n_data) = (0, 0);
+    for payload in wasmparser::Parser::new(0).parse_all(dump) {
+        match payload.unwrap() {
+            wasmparser::Payload::DataSection(data) => n_data = data.count(),
+            wasmparser::Payload::CustomSection(section) => {
+                if let wasmparser::KnownCustom::CoreDumpStack(stack) = section.as_known() {
+                    n_frames = stack.frames.len();
+                }
+            }
+            _ => {}
+        }
+    }
+    assert!(n_frames > 1 && n_data > 0, "{n_frames} frames, {n_data} pieces of memory");
 }
 
 pub(crate) fn with_name(name: &str, args: &[&str]) -> Vec<String> {

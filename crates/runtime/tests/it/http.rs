@@ -22,7 +22,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
 
-use super::host::{Fabric, Host, Running, load, runtime, start};
+use super::host::{Fabric, Host, Running, is_core_dump, load, runtime, start};
 
 async fn serve(runtime: &Runtime, name: &str, host: &Arc<Host>, change: impl FnOnce(&mut ContainerSpec)) -> Running {
     let module = load(runtime, name).await;

@@ -12,28 +12,27 @@ use coracle_runtime::{Config, ContainerSpec, Exec, Exit, Module, Mount, Output, 
 use http_body_util::{BodyExt, Empty};
 use hyper::Request;
 use hyper_util::rt::TokioIo;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 
-use super::host::{Fabric, Host, Running, digest, start, wasm, with_name};
+use super::host::{
+    Fabric, Host, PATIENCE, Running, digest, is_core_dump, processes, start, this_program, wasm, with_name,
+};
 
 const MIB: u64 = 1 << 20;
 
 /// No test by itself: the other half of all others.
 #[test]
 fn a_process_of_a_container_is_this_program() {
-    if coracle_runtime::isolated::is_isolated() {
+    if coracle_runtime::is_started_by_agent() {
         coracle_runtime::isolated::run();
     }
 }
 
 fn runtime() -> Runtime {
     let test = "it::isolated::a_process_of_a_container_is_this_program";
-    let isolation = Isolation {
-        program: std::env::current_exe().unwrap(),
-        args: [test, "--exact", "--nocapture"].map(Into::into).into(),
-        confined: true,
-    };
+    let isolation = Isolation { program: this_program(test), confined: true };
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
     Runtime::new(Config { instances_max: 64, isolation, ..Config::new(dir) }).unwrap()
 }
@@ -54,15 +53,6 @@ async fn run_on(host: &Arc<Host>, name: &str, args: &[&str], change: impl FnOnce
 
 async fn run(name: &str, args: &[&str], change: impl FnOnce(&mut ContainerSpec)) -> Running {
     run_on(&Fabric::new().host(1, name), name, args, change).await
-}
-
-/// The processes that this one has started and not waited for.
-fn processes() -> Vec<Pid> {
-    let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
-    let children = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-    let children: Vec<String> = children.collect();
-    let numbers = children.iter().flat_map(|line| line.split_whitespace());
-    numbers.map(|number| Pid::from_raw(number.parse().unwrap()).unwrap()).collect()
 }
 
 #[tokio::test]
@@ -86,6 +76,20 @@ async fn a_trap_names_itself_and_the_functions_that_led_to_it() {
     let Exit::Trap { message, backtrace } = crasher.exit().await else { panic!("it did not trap") };
     assert_eq!(message, "wasm `unreachable` instruction executed");
     assert!(backtrace.contains("crasher::give_up"), "{backtrace}");
+    is_core_dump(&crasher.container.take_coredump().unwrap());
+}
+
+#[tokio::test]
+async fn a_failed_request_leaves_a_core_dump_with_the_agent() {
+    let host = Fabric::new().host(1, "web");
+    let web = run_on(&host, "crasher-http", &[], |_| {}).await;
+    web.listening().await;
+    let stream = host.connect(None, "10.0.0.1:80".parse().unwrap()).await.unwrap();
+    let answer = exchange(stream, "GET /panic HTTP/1.1\r\nhost: web\r\nconnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+    is_core_dump(&timeout(PATIENCE, web.container.coredump()).await.unwrap());
+    web.container.terminate();
+    assert_eq!(web.exit().await, Exit::Code(0));
 }
 
 #[tokio::test]

@@ -2,12 +2,14 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
-use coracle_runtime::{LoadError, ModuleKind, Runtime};
+use coracle_runtime::compiler::Compiler;
+use coracle_runtime::{Config, Exit, LoadError, ModuleKind, Runtime};
 use futures::future::join_all;
 
-use super::host::{load, runtime, runtime_in, wasm};
+use super::host::{Fabric, PATIENCE, load, processes, runtime, runtime_in, start, this_program, wasm, with_name};
 
 async fn refusal(runtime: &Runtime, bytes: impl Into<Bytes>) -> String {
     let bytes = bytes.into();
@@ -110,4 +112,85 @@ fn only_file(dir: &Path) -> std::path::PathBuf {
         at = std::fs::read_dir(&at).unwrap().next().expect("there is one").unwrap().path();
     }
     at
+}
+
+/// No test by itself: the other half of those below.
+#[test]
+fn a_process_that_compiles_is_this_program() {
+    if coracle_runtime::is_started_by_agent() {
+        coracle_runtime::compiler::run();
+    }
+}
+
+fn runtime_that_compiles_apart(dir: &Path, time_max: Duration, memory_max: u64) -> Runtime {
+    let program = this_program("it::loading::a_process_that_compiles_is_this_program");
+    let compiler = Compiler { program: Some(program), time_max, memory_max };
+    Runtime::new(Config { instances_max: 64, compiler, ..Config::new(dir) }).unwrap()
+}
+
+/// A module on which the compiler computes for long, and holds much: one function of many blocks that all meet.
+fn pathological(n_blocks: usize) -> Vec<u8> {
+    let body = "local.get 0 (if (then (local.set 0 (i32.mul (local.get 0) (local.get 1)))))\n".repeat(n_blocks);
+    text(&format!(r#"(module (func (export "_start") (local i32 i32) {body}))"#))
+}
+
+fn no_files_are_left(dir: &Path) {
+    let mut at = vec![dir.to_owned()];
+    while let Some(path) = at.pop() {
+        assert!(path.is_dir(), "{}", path.display());
+        at.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+    }
+}
+
+#[tokio::test]
+async fn what_a_process_compiles_is_kept_and_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = runtime_that_compiles_apart(dir.path(), PATIENCE, 1 << 30);
+    for name in ["job", "job-p1"] {
+        let module = load(&first, name).await;
+        let job = start(&first, &module, &Fabric::new().host(1, name), |spec| spec.args = with_name(name, &["100"]));
+        assert_eq!(job.exit().await, Exit::Code(0));
+    }
+    assert_eq!(first.compilations(), 2);
+    let refused = refusal(&first, text("(module)").into_iter().chain([10, 3, 1, 1, 1]).collect::<Vec<_>>()).await;
+    assert!(refused.starts_with("not a valid WebAssembly module: "), "{refused}");
+    assert!(processes().is_empty());
+    let second = runtime_that_compiles_apart(dir.path(), PATIENCE, 1 << 30);
+    load(&second, "job").await;
+    assert_eq!(second.compilations(), 0);
+}
+
+#[tokio::test]
+async fn a_compilation_that_takes_too_long_is_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = runtime_that_compiles_apart(dir.path(), Duration::from_millis(100), 4 << 30);
+    let refused = runtime.load("slow", async || Ok(pathological(50_000).into())).await.unwrap_err();
+    assert!(matches!(refused, LoadError::CompileTimeout { .. }), "{refused}");
+    assert!(processes().is_empty());
+    no_files_are_left(dir.path());
+}
+
+#[tokio::test]
+async fn a_compilation_that_takes_too_much_memory_is_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = runtime_that_compiles_apart(dir.path(), PATIENCE, 48 << 20);
+    let refused = runtime.load("large", async || Ok(pathological(50_000).into())).await.unwrap_err();
+    assert_eq!(refused.to_string(), "compile: the compiler needs more than 48 MiB of memory for it");
+    assert!(processes().is_empty());
+    no_files_are_left(dir.path());
+}
+
+#[tokio::test]
+async fn a_compilation_that_nobody_waits_for_is_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = runtime_that_compiles_apart(dir.path(), PATIENCE, 4 << 30);
+    let load = runtime.load("slow", async || Ok(pathological(50_000).into()));
+    tokio::select! {
+        loaded = load => panic!("{loaded:?}"),
+        () = async { while processes().is_empty() { tokio::task::yield_now().await } } => {}
+    }
+    while !processes().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    no_files_are_left(dir.path());
 }

@@ -1,7 +1,7 @@
 //! One container in a process of its own, seen from the agent: the same handle as others have, another way to its end.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,21 +12,24 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::process::Child;
 use tokio::sync::{Notify, oneshot, watch};
-use tokio::time::timeout;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout};
 use tracing::debug;
 
-use super::end::{self, Words};
+use super::end;
 use super::network::{Served, Serving};
 use super::{Launcher, output, pump, quota};
 use crate::container::{ContainerSpec, Exec, Exit, Stdin, Usage};
+use crate::coredump::{self, Cores};
 use crate::http;
-use crate::isolated::channel::{AsyncChannel, Channel, Packets, packets};
+use crate::isolated::channel::{AsyncChannel, Channel, Packets, contents, packets};
 use crate::isolated::message::{ToAgent, ToChild, Used};
 use crate::isolated::recipe::Recipe;
 use crate::isolated::{child, system};
 use crate::meter::CpuAccount;
 use crate::module::Module;
 use crate::pipe::Pipe;
+use crate::process::Words;
 use crate::tasks::Tasks;
 
 /// How long what a guest wrote before it ended may take to leave.
@@ -50,6 +53,7 @@ pub(crate) struct Apart {
     memory_max: watch::Sender<Option<u64>>,
     /// What the process last said of itself.
     used: Mutex<Used>,
+    pub(crate) cores: Cores,
     asked: AtomicBool,
     ask: Notify,
     exit: watch::Sender<Option<Exit>>,
@@ -88,6 +92,7 @@ impl Apart {
             process: Mutex::new(None),
             memory_max: watch::Sender::new(spec.memory_max),
             used: Mutex::default(),
+            cores: Cores::default(),
             asked: AtomicBool::new(false),
             ask: Notify::new(),
             exit: watch::Sender::new(None),
@@ -201,7 +206,8 @@ impl Apart {
         let served = &serving.0;
         let words = Arc::<Words>::default();
         if let Some(stderr) = child.stderr.take() {
-            self.tasks.spawn(Arc::clone(&words).listen(stderr));
+            let words = Arc::clone(&words);
+            self.tasks.spawn(async move { words.listen(stderr).await });
         }
         if let Some((pipe, socket)) = stdin {
             self.tasks.spawn(pump::feed(Arc::clone(&pipe), socket));
@@ -243,8 +249,8 @@ impl Apart {
 
     async fn listen(self: &Arc<Self>, channel: &AsyncChannel, served: &Arc<Served>) -> Said {
         loop {
-            let message = match channel.recv::<ToAgent>().await {
-                Ok(Some((message, _))) => message,
+            let (message, files) = match channel.recv::<ToAgent>().await {
+                Ok(Some(received)) => received,
                 Ok(None) => return Said::Nothing,
                 Err(error) => {
                     debug!(container = %self.spec.name, %error, "its process was not understood");
@@ -259,6 +265,7 @@ impl Apart {
                     *self.used.lock() = used;
                     self.asked.store(false, Ordering::Relaxed);
                 }
+                ToAgent::Core => self.keep_core(files).await,
                 ToAgent::Ended { exit, used } => {
                     *self.used.lock() = used;
                     return Said::Ended(exit);
@@ -267,6 +274,19 @@ impl Apart {
                     return Said::Ended(Exit::Trap { message: why, backtrace: String::new() });
                 }
             }
+        }
+    }
+
+    /// Keeps a core dump, if the last is not too young: the process says when it makes one, and is not trusted to wait.
+    async fn keep_core(&self, files: Vec<OwnedFd>) {
+        if !self.cores.is_due(Instant::now(), coredump::INTERVAL / 2) {
+            return;
+        }
+        let Some(file) = files.into_iter().next() else { return };
+        match spawn_blocking(move || contents(file, coredump::BYTES_MAX)).await {
+            Ok(Ok(dump)) => self.cores.keep(dump.into()),
+            Ok(Err(error)) => debug!(container = %self.spec.name, %error, "its core dump could not be read"),
+            Err(error) => debug!(container = %self.spec.name, %error, "its core dump could not be read"),
         }
     }
 

@@ -70,6 +70,19 @@ async fn a_failed_request_has_one_id_in_its_answer_and_in_the_log() {
 }
 
 #[tokio::test]
+async fn a_failed_request_leaves_a_core_dump_and_its_server_goes_on() {
+    let (runtime, fabric) = (runtime(), Fabric::new());
+    let server = serve(&runtime, "crasher-http", &fabric.host(1, "server"), |_| {}).await;
+    let client = fabric.host(2, "client");
+    assert_eq!(get(&client, "/panic").await.0, StatusCode::BAD_GATEWAY);
+    is_core_dump(&server.container.coredump().await);
+    // Another one shortly after leaves none: a storm of them must cost nobody much.
+    assert_eq!(get(&client, "/panic").await.0, StatusCode::BAD_GATEWAY);
+    assert_eq!(server.container.take_coredump(), None);
+    assert_eq!(get(&client, "/count").await, (StatusCode::OK, "1\n".into()));
+}
+
+#[tokio::test]
 async fn an_answer_that_fails_halfway_does_not_look_complete() {
     let (runtime, fabric) = (runtime(), Fabric::new());
     let server = serve(&runtime, "crasher-http", &fabric.host(1, "server"), |_| {}).await;
