@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use crate::coredump::Cores;
 use crate::http;
@@ -57,6 +58,10 @@ pub trait Output: Send + Sync + 'static {
     }
 }
 
+/// Has a container's mounts be there, and what they hold. It is called before a guest first looks at one, and may be
+/// called again.
+pub type Furnish = Arc<dyn Fn() -> std::io::Result<()> + Send + Sync>;
+
 /// Everything that a container is given. What is not here, its guest does not have.
 #[derive(Clone)]
 pub struct ContainerSpec {
@@ -66,6 +71,8 @@ pub struct ContainerSpec {
     pub args: Vec<String>,
     pub env: Vec<(String, String)>,
     pub mounts: Vec<Mount>,
+    /// Without it, the mounts are there when the container starts. A container in a process of its own needs them to be.
+    pub furnish: Option<Furnish>,
     /// What `wasi:cli/environment.initial-cwd` answers. Paths are the guest's own business beyond that.
     pub working_dir: Option<String>,
     pub stdin: Stdin,
@@ -103,6 +110,7 @@ impl ContainerSpec {
             args: Vec::new(),
             env: Vec::new(),
             mounts: Vec::new(),
+            furnish: None,
             working_dir: None,
             stdin: Stdin::Empty,
             terminal: false,
@@ -297,7 +305,11 @@ impl Container {
 
     /// What it sees of the host's files.
     pub fn mounts(&self) -> &[Mount] {
-        &self.spec().mounts
+        let ContainerSpec { name, mounts, furnish, .. } = self.spec();
+        if let Some(Err(error)) = furnish.as_ref().map(|furnish| furnish()) {
+            warn!(container = %name, error = %error, "mounts not made");
+        }
+        mounts
     }
 
     /// The addresses of the network that it was given.

@@ -37,7 +37,7 @@ pub(crate) struct CoreGuest {
 
 impl Guest {
     pub(crate) fn store(sandbox: &Arc<Sandbox>) -> wasmtime::Result<Store<Self>> {
-        sandbox.mounts.check(&sandbox.spec.mounts)?;
+        sandbox.mounts.check(&sandbox.spec.mounts, sandbox.spec.furnish.as_ref())?;
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
         let guest = Self {
@@ -56,7 +56,8 @@ impl Guest {
 
     /// Its files, together with the directories that it is given.
     pub(crate) fn with_mounts(&mut self) -> WasiFilesystemCtxView<'_> {
-        match self.sandbox.mounts.open(&self.sandbox.spec.mounts) {
+        let spec = &self.sandbox.spec;
+        match self.sandbox.mounts.open(&spec.mounts, spec.furnish.as_ref()) {
             Ok(mounts) => *self.wasi.filesystem() = mounts,
             Err(error) => warn!(container = %self.sandbox.spec.name, error = format!("{error:#}"), "lost its mounts"),
         }
@@ -70,7 +71,7 @@ impl CoreGuest {
         let wasi = guest.wasi.ctx();
         wasi.table.set_max_capacity(RESOURCES_MAX);
         // A core module asks for them at its first call.
-        *wasi.ctx.filesystem() = sandbox.mounts.open(&sandbox.spec.mounts)?;
+        *wasi.ctx.filesystem() = sandbox.mounts.open(&sandbox.spec.mounts, sandbox.spec.furnish.as_ref())?;
         let mut store = Store::new(&sandbox.engine.wasm, guest);
         store.limiter(|guest| &mut guest.limiter);
         yield_at_every_tick(&mut store);

@@ -47,8 +47,8 @@ mod trap;
 mod workshop;
 
 pub use container::{
-    Container, ContainerSpec, Exec, Exit, Mount, NotAProcess, Output, REQUESTS_MAX, REQUESTS_QUEUED_MAX, StdStream,
-    Stdin, Usage,
+    Container, ContainerSpec, Exec, Exit, Furnish, Mount, NotAProcess, Output, REQUESTS_MAX, REQUESTS_QUEUED_MAX,
+    StdStream, Stdin, Usage,
 };
 pub use module::{LoadError, Module, ModuleKind};
 pub use pipe::{Broken, PIPE_BYTES_MAX, Pipe};

@@ -6,7 +6,7 @@ use wasmtime::error::Context;
 use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 use wasmtime_wasi::{FsPerms, WasiCtx};
 
-use crate::container::Mount;
+use crate::container::{Furnish, Mount};
 
 /// A container that uses no file holds no file open, however many directories it has.
 #[derive(Default)]
@@ -17,8 +17,8 @@ pub(crate) struct Mounts {
 
 impl Mounts {
     /// Fails as [`Self::open`] would, without opening anything.
-    pub(crate) fn check(&self, mounts: &[Mount]) -> wasmtime::Result<()> {
-        if self.checked.get().is_none() {
+    pub(crate) fn check(&self, mounts: &[Mount], furnish: Option<&Furnish>) -> wasmtime::Result<()> {
+        if furnish.is_none() && self.checked.get().is_none() {
             for mount in mounts {
                 std::fs::metadata(&mount.host).with_context(|| format!("mount {}", mount.guest))?;
             }
@@ -28,9 +28,12 @@ impl Mounts {
     }
 
     /// What guests see of them. Instances share the open directories, each with descriptors of its own.
-    pub(crate) fn open(&self, mounts: &[Mount]) -> wasmtime::Result<WasiFilesystemCtx> {
+    pub(crate) fn open(&self, mounts: &[Mount], furnish: Option<&Furnish>) -> wasmtime::Result<WasiFilesystemCtx> {
         if let Some(opened) = self.opened.get() {
             return Ok(opened.clone());
+        }
+        if let Some(furnish) = furnish {
+            furnish().context("make the mounts")?;
         }
         let mut wasi = WasiCtx::builder();
         for mount in mounts {
@@ -58,9 +61,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let given = [Mount { host: dir.path().into(), guest: "/data".into(), read_only: true }];
         let mounts = Mounts::default();
-        mounts.check(&given).unwrap();
+        mounts.check(&given, None).unwrap();
         assert_eq!(n_open(dir.path()), 0);
-        let instances = [mounts.open(&given).unwrap(), mounts.open(&given).unwrap()];
+        let instances = [mounts.open(&given, None).unwrap(), mounts.open(&given, None).unwrap()];
         assert_eq!(n_open(dir.path()), 1);
         drop((instances, mounts));
         assert_eq!(n_open(dir.path()), 0);
@@ -69,7 +72,20 @@ mod tests {
     #[test]
     fn what_is_not_there_is_told_by_the_path_that_the_guest_knows() {
         let given = [Mount { host: "/nowhere/at/all".into(), guest: "/data".into(), read_only: true }];
-        let error = Mounts::default().check(&given).unwrap_err();
+        let error = Mounts::default().check(&given, None).unwrap_err();
         assert!(format!("{error:#}").starts_with("mount /data: "), "{error:#}");
+    }
+
+    #[test]
+    fn what_is_made_only_when_looked_at_is_not_missed_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = dir.path().join("later");
+        let given = [Mount { host: host.clone(), guest: "/data".into(), read_only: true }];
+        let furnish: Furnish = std::sync::Arc::new(move || std::fs::create_dir_all(&host));
+        let mounts = Mounts::default();
+        mounts.check(&given, Some(&furnish)).unwrap();
+        assert!(!given[0].host.exists());
+        mounts.open(&given, Some(&furnish)).unwrap();
+        assert!(given[0].host.exists());
     }
 }
