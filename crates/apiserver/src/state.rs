@@ -106,10 +106,6 @@ impl State {
         Ok((list.items, next))
     }
 
-    pub(crate) async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Value>, Status> {
-        self.object(&self.resource("", "v1", "pods"), namespace, name).await
-    }
-
     pub(crate) async fn pods_in(&self, namespace: &str) -> Result<Vec<Value>, Status> {
         self.objects(&self.resource("", "v1", "pods"), Some(namespace)).await
     }

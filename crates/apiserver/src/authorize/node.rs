@@ -75,7 +75,7 @@ pub(super) async fn needs(state: &State, node: &str, a: &Attributes<'_>) -> Resu
     loop {
         let (page, next) = state.some_below(&pods, a.namespace, after, limit).await?;
         let mut candidates = page.iter().filter(|kv| std::str::from_utf8(&kv.value).is_ok_and(may_need));
-        if candidates.any(|kv| needs(&pods.decode(kv))) {
+        if candidates.any(|kv| needs(&pods.selectable(&kv.value))) {
             return Ok(None);
         }
         let Some(next) = next else { break };
@@ -86,8 +86,9 @@ pub(super) async fn needs(state: &State, node: &str, a: &Attributes<'_>) -> Resu
 
 /// `None` when the pod that is named runs on `node`, or does not exist.
 pub(super) async fn runs(state: &State, node: &str, a: &Attributes<'_>) -> Result<Option<String>, Status> {
-    let Some(pod) = state.pod(a.namespace, a.name).await? else { return Ok(None) };
-    if pod["spec"]["nodeName"] == node {
+    let pods = state.resource("", "v1", "pods");
+    let Some(stored) = state.stored(&pods, a.namespace, a.name).await? else { return Ok(None) };
+    if pods.selectable(&stored.value)["spec"]["nodeName"] == node {
         return Ok(None);
     }
     Ok(Some(format!("no relationship found between node '{node}' and this object")))

@@ -83,17 +83,21 @@ impl Patch {
 
     /// What becomes of `object`, before it is checked against its schema.
     fn apply_to(&self, object: &Value, message: &Message) -> Result<Value, Status> {
-        let mut patched = object.clone();
+        let changed = |change: &dyn Fn(&mut Value) -> Result<(), Status>| {
+            let mut patched = object.clone();
+            change(&mut patched).map(|()| patched)
+        };
         match self {
-            Self::Json(operations) => json::apply(&mut patched, operations)?,
-            Self::Merge { patch, .. } => merge(&mut patched, patch),
-            Self::Strategic { patch: Value::Null, .. } => {}
+            Self::Json(operations) => changed(&|patched| json::apply(patched, operations)),
+            Self::Merge { patch, .. } => changed(&|patched| {
+                merge(patched, patch);
+                Ok(())
+            }),
+            Self::Strategic { patch: Value::Null, .. } | Self::Apply { .. } => Ok(object.clone()),
             Self::Strategic { patch, .. } => {
-                patched = strategic::merge(object, patch, message).map_err(|error| strategic_refusal(&error))?;
+                strategic::merge(object, patch, message).map_err(|error| strategic_refusal(&error))
             }
-            Self::Apply { .. } => {}
         }
-        Ok(patched)
     }
 
     /// What an error shows: the patched object, or a strategic patch itself, in upstream's forms.

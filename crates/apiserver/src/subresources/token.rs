@@ -114,7 +114,10 @@ async fn bind(state: &State, reference: &Value, account: &Value, bound: &mut Bou
         }
     };
     let namespace = if plural == "nodes" { "" } else { &bound.namespace };
-    let object = state.existing(&state.resource("", "v1", plural), namespace, text("name")).await?;
+    let kind = state.resource("", "v1", plural);
+    let stored = state.stored(&kind, namespace, text("name")).await?;
+    let object = stored.ok_or_else(|| Status::not_found(kind.kind.resource(), text("name")))?;
+    let object = kind.selectable(&object.value);
     let uid = uid_of(&object).to_owned();
     if !text("uid").is_empty() && text("uid") != uid {
         let asked = text("uid");
@@ -138,7 +141,8 @@ async fn bind(state: &State, reference: &Value, account: &Value, bound: &mut Bou
             bound.pod = found;
             if let Some(node) = object["spec"]["nodeName"].as_str().filter(|node| !node.is_empty()) {
                 let nodes = state.resource("", "v1", "nodes");
-                let uid = state.object(&nodes, "", node).await?.map(|node| uid_of(&node).to_owned());
+                let stored = state.stored(&nodes, "", node).await?;
+                let uid = stored.map(|node| uid_of(&nodes.selectable(&node.value)).to_owned());
                 bound.node = Some(Reference { name: node.to_owned(), uid: uid.unwrap_or_default() });
             }
         }
