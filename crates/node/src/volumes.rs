@@ -3,6 +3,7 @@
 
 mod claims;
 mod files;
+mod later;
 mod mounts;
 mod payload;
 
@@ -16,7 +17,8 @@ use k8s_openapi::api::core::v1 as core;
 
 pub use claims::{ClaimError, claim_of, directory_of, is_retained, volume_of};
 pub use files::{create, write};
-pub use mounts::{Directories, add_etc, mounts};
+pub use later::{Later, Work};
+pub use mounts::{Directories, add_etc, looks, mounts};
 pub use payload::{File, Files, Materials, Token, payload};
 
 use crate::objects::Reference;

@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn what_is_written_is_measured_and_links_lead_nowhere() {
         let dir = tempfile::tempdir().unwrap();
-        let directories = Directories { volumes: dir.path().join("volumes"), singles: dir.path().join("singles") };
+        let directories = Directories::below(dir.path());
         fs::create_dir_all(directories.volume("v").join("below")).unwrap();
         fs::write(directories.volume("v").join("below/file"), vec![1; 100 << 10]).unwrap();
         std::os::unix::fs::symlink("/", directories.volume("v").join("all")).unwrap();

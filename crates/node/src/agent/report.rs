@@ -24,7 +24,7 @@ const RETRY_MAX: Duration = Duration::from_secs(10);
 const HELD_BACK_MIN: Duration = Duration::from_millis(50);
 const HELD_BACK_MAX: Duration = Duration::from_secs(2);
 /// It is held back longer by this for each pod that is starting: the more there are, the longer each takes.
-const HELD_BACK_EACH: Duration = Duration::from_millis(10);
+const HELD_BACK_EACH: Duration = Duration::from_millis(50);
 /// Statuses that a node writes at a time. The others wait their turn, and are coalesced meanwhile.
 const WRITES_MAX: usize = 16;
 
@@ -72,9 +72,17 @@ pub(super) struct Report {
     known: Value,
     known_revision: u64,
     wanted: Value,
-    due: Option<Instant>,
+    due: Option<Due>,
     is_in_flight: bool,
     backoff: Backoff,
+}
+
+/// When a write is due.
+#[derive(Clone, Copy)]
+enum Due {
+    At(Instant),
+    /// When it has waited for as long as the crowd of starting pods allows by then.
+    HeldSince(Instant),
 }
 
 /// How a write ended.
@@ -109,7 +117,7 @@ impl Report {
         if revision > self.known_revision && !self.is_in_flight {
             self.known_revision = revision;
             self.known = pod.status.as_ref().map(as_json).unwrap_or_default();
-            self.plan(Duration::ZERO);
+            self.plan();
         }
     }
 
@@ -120,27 +128,30 @@ impl Report {
             return;
         }
         self.wanted = wanted;
-        if matters(&self.known, &self.wanted) {
-            self.plan(Duration::ZERO);
-        } else {
-            self.plan(self.desk.patience());
-        }
+        self.plan();
     }
 
-    fn plan(&mut self, patience: Duration) {
+    fn plan(&mut self) {
         if self.is_in_flight || self.backoff.n_failures() > 0 {
             return;
         }
-        let due = Instant::now() + patience;
-        self.due = match between(&self.known, &self.wanted) {
-            Some(_) => Some(self.due.map_or(due, |earlier| earlier.min(due))),
-            None => None,
-        };
+        let now = Instant::now();
+        let is_urgent = matters(&self.known, &self.wanted);
+        self.due = between(&self.known, &self.wanted).map(|_| match (is_urgent, self.due) {
+            (_, Some(Due::At(at))) => Due::At(at.min(now)),
+            (true, Some(Due::HeldSince(_)) | None) => Due::At(now),
+            (false, held) => held.unwrap_or(Due::HeldSince(now)),
+        });
     }
 
     /// When [`Report::write`] is to be called next.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.due.filter(|_| !self.is_in_flight)
+        let due = self.due.filter(|_| !self.is_in_flight)?;
+        Some(match due {
+            Due::At(at) => at,
+            Due::HeldSince(since) if self.starting.is_some() => since + self.desk.patience(),
+            Due::HeldSince(since) => since + HELD_BACK_MIN,
+        })
     }
 
     /// True when the API knows all.
@@ -177,7 +188,7 @@ impl Report {
                 self.backoff.reset();
                 self.known_revision = revision;
                 self.acknowledge(written.sent);
-                self.plan(Duration::ZERO);
+                self.plan();
             }
             // The pod is gone, or another has its name: nobody is left to be told.
             Err(error) if is_not_found(&error) || is_conflict(&error) => {
@@ -186,7 +197,7 @@ impl Report {
             }
             Err(error) => {
                 warn!(pod = %self.name, error = %chain(&error), "status not written, trying again");
-                self.due = Some(Instant::now() + self.backoff.next_delay_jittered());
+                self.due = Some(Due::At(Instant::now() + self.backoff.next_delay_jittered()));
             }
         }
     }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::{Context, claims};
 use crate::environment::Facts;
 use crate::error::chain;
-use crate::volumes::{self, Directories, Files, Materials, Source, Token, TokenWish};
+use crate::volumes::{self, Directories, Files, Materials, Source, Token, TokenWish, Work};
 use crate::{names, objects};
 
 /// How long preparing a pod may wait for the API.
@@ -140,19 +140,31 @@ enum Content {
     Elsewhere(PathBuf),
 }
 
+/// Has the volumes written: now, where somebody has looked at the pod's directories, and otherwise when somebody does.
 async fn write(directories: Directories, volumes: Vec<(String, Content)>) -> Result<(), Failure> {
+    let mut now: Vec<(String, Work)> = Vec::new();
+    for (name, content) in volumes {
+        let dir = directories.volume(&name);
+        let at = dir.clone();
+        let work: Work = match content {
+            Content::Files(files) => Box::new(move || volumes::write(&at, &files)),
+            Content::Nothing => Box::new(move || volumes::create(&at)),
+            Content::Elsewhere(directory) => {
+                let link = move || {
+                    let failed = |source| volumes::Error::Write { path: at.display().to_string(), source };
+                    claims::link(&at, &directory).map_err(failed)
+                };
+                now.push((name, Box::new(link)));
+                continue;
+            }
+        };
+        now.extend(directories.later.keep(dir, work).map(|work| (name, work)));
+    }
+    if now.is_empty() {
+        return Ok(());
+    }
     let write = move || {
-        for (name, files) in volumes {
-            let dir = directories.volume(&name);
-            let written = match files {
-                Content::Files(files) => volumes::write(&dir, &files),
-                Content::Nothing => volumes::create(&dir),
-                Content::Elsewhere(directory) => claims::link(&dir, &directory)
-                    .map_err(|source| volumes::Error::Write { path: dir.display().to_string(), source }),
-            };
-            written.map_err(|error| mount_failure(&name, &chain(&error)))?;
-        }
-        Ok(())
+        now.into_iter().try_for_each(|(name, mut work)| work().map_err(|error| mount_failure(&name, &chain(&error))))
     };
     tokio::task::spawn_blocking(write).await.expect("writing volumes does not panic")
 }

@@ -1,5 +1,6 @@
 //! Starts one instance of a container: environment, mounts, limits, log, network.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use coracle_net::PodNetwork;
 use coracle_runtime::{ContainerSpec, ModuleKind, Pipe, Stdin};
 use k8s_openapi::api::core::v1 as core;
 
+use super::handler::Handler;
 use super::image::{Loaded, Refusal};
 use super::message::{self, Place};
 use super::rate::Rate;
@@ -20,7 +22,7 @@ use crate::logs::remove_before;
 use crate::names;
 use crate::objects::{self, Objects};
 use crate::serving::Serving;
-use crate::volumes::{self, Directories};
+use crate::volumes::{self, Directories, Work};
 
 const CONFIG_ERROR: &str = "CreateContainerConfigError";
 const HTTP_PORT_DEFAULT: u16 = 80;
@@ -40,6 +42,7 @@ pub(super) struct Start {
     pub(super) name: String,
     pub(super) attempt: u32,
     pub(super) loaded: Loaded,
+    pub(super) handler: Handler,
 }
 
 impl Start {
@@ -56,6 +59,7 @@ impl Start {
         self.forget_old_logs(dir.clone()).await;
         let log = self.context.logs.open(dir, self.attempt);
         let attached = Attached::new(log.output());
+        let later = Arc::clone(&self.directories.later);
         let stdin = (container.stdin == Some(true)).then(Arc::<Pipe>::default);
         let (stdin_once, tty) = (container.stdin_once == Some(true), container.tty == Some(true));
         let (memory_max, cpu_max) = containers::limits(container);
@@ -63,6 +67,7 @@ impl Start {
             args: environment.args,
             env: environment.variables,
             mounts,
+            furnish: Some(Arc::new(move || later.look().map_err(io::Error::other))),
             stdin: stdin.as_ref().map_or(Stdin::Empty, |pipe| Stdin::Pipe(Arc::clone(pipe))),
             terminal: tty,
             memory_max,
@@ -140,23 +145,35 @@ impl Start {
         // A server's instances come and go with its requests, and none of them is the last.
         let ends = self.loaded.module.kind() != ModuleKind::Http;
         let own = self.directories.singles.join(&container.name).join("~termination");
+        // A process of its own is confined to what is there. What is there already may be of another instance.
+        let looks = self.handler == Handler::Isolated || volumes::looks(&container) || own.exists();
+        let is_light = !looks && !directories.later.is_looked_at();
         let find = move || {
+            if looks {
+                directories.later.look()?;
+            }
             let mut found = volumes::mounts(&spec, &container, &variables, &directories)?;
-            volumes::add_etc(&mut found, &container.name, &files, &directories)?;
+            let etc = volumes::add_etc(&mut found, &container.name, files, &directories);
             let path = container.termination_message_path.as_deref().filter(|_| ends).unwrap_or_default();
-            let place = message::make(&mut found, path, &own);
-            let place = place.map_err(|source| volumes::Error::Write { path: own.display().to_string(), source })?;
+            let place = message::place(&mut found, path, &own);
+            let message = place.clone().map(|place| (own, making(place)));
+            for (path, work) in etc.into_iter().chain(message) {
+                directories.later.keep(path, work).map_or(Ok(()), |mut work| work())?;
+            }
             Ok((found, place))
         };
-        let found = tokio::task::spawn_blocking(find).await.expect("finding mounts does not panic");
+        let found = match is_light {
+            true => find(),
+            false => tokio::task::spawn_blocking(find).await.expect("finding mounts does not panic"),
+        };
         found.map_err(|error: volumes::Error| (CONFIG_ERROR, chain(&error)))
     }
 
     /// The files by which guests learn of names.
-    fn etc(&self) -> [(&'static str, String); 3] {
+    fn etc(&self) -> Vec<(&'static str, String)> {
         let surroundings = self.context.config.names();
         let addresses = coracle_runtime::network::Network::addresses(&*self.network);
-        [
+        vec![
             ("hosts", names::hosts(&self.pod, &addresses, &surroundings.cluster_domain)),
             ("resolv.conf", names::conf(&self.pod, &surroundings).text()),
             ("hostname", format!("{}\n", names::host_name(&self.pod))),
@@ -170,6 +187,13 @@ impl Start {
             tokio::task::spawn_blocking(forget).await.expect("removing files does not panic");
         }
     }
+}
+
+fn making(place: Place) -> Work {
+    Box::new(move || {
+        let failed = |source| volumes::Error::Write { path: place.path().display().to_string(), source };
+        place.make().map_err(failed)
+    })
 }
 
 /// An HTTP component listens on its first containerPort.

@@ -87,7 +87,7 @@ impl Worker {
     pub(super) fn new(context: Arc<Context>, pod: Arc<core::Pod>) -> Self {
         let uid = pod.metadata.uid.clone().unwrap_or_default();
         let dir = context.config.pod_dir(&uid);
-        let directories = Directories { volumes: dir.join("volumes"), singles: dir.join("singles") };
+        let directories = Directories::below(&dir);
         let reader = match context.config.remembers {
             true => remembering(&context.client, dir.join("record")),
             false => context.client.clone(),

@@ -3,12 +3,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use coracle_runtime::Mount;
 use k8s_openapi::api::core::v1 as core;
 
 use super::payload::is_inside;
-use super::{Error, Source};
+use super::{Error, Later, Source, Work};
 use crate::environment::expand;
 
 /// Where a pod's volumes are on the host.
@@ -18,12 +19,25 @@ pub struct Directories {
     pub volumes: PathBuf,
     /// Directories for single files, one per container and mount point.
     pub singles: PathBuf,
+    /// What is not there yet.
+    pub later: Arc<Later>,
 }
 
 impl Directories {
+    /// Those below the directory of a pod.
+    pub fn below(dir: &Path) -> Self {
+        Self { volumes: dir.join("volumes"), singles: dir.join("singles"), later: Arc::default() }
+    }
+
     pub fn volume(&self, name: &str) -> PathBuf {
         self.volumes.join(name)
     }
+}
+
+/// True when the mounts of `container` depend on what is in its volumes: then these must have been looked at.
+pub fn looks(container: &core::Container) -> bool {
+    let given = |path: &Option<String>| path.as_ref().is_some_and(|path| !path.is_empty());
+    container.volume_mounts.iter().flatten().any(|mount| given(&mount.sub_path) || given(&mount.sub_path_expr))
 }
 
 /// The mounts of `container`. Creates what a `subPath` names and an empty volume does not have yet.
@@ -98,27 +112,35 @@ fn single(mount: Mount, container: &str, directories: &Directories) -> Result<Mo
 }
 
 /// Adds `/etc` with these files, unless the pod has a volume there. A single file that the pod has there goes before.
+/// Returns how that directory is made.
 pub fn add_etc(
     mounts: &mut Vec<Mount>,
     container: &str,
-    files: &[(&str, String)],
+    files: Vec<(&'static str, String)>,
     directories: &Directories,
-) -> Result<(), Error> {
+) -> Option<(PathBuf, Work)> {
     let dir = directories.singles.join(container).join("~etc");
     let own = mounts.iter().position(|mount| mount.guest.trim_end_matches('/') == "/etc");
     if own.is_some_and(|own| mounts[own].host != dir) {
-        return Ok(());
+        return None;
     }
+    let is_shared = own.is_some();
+    if !is_shared {
+        mounts.push(Mount { host: dir.clone(), guest: "/etc".to_owned(), read_only: true });
+    }
+    let at = dir.clone();
+    Some((dir, Box::new(move || write_etc(&at, &files, is_shared))))
+}
+
+/// Writes the files; in a directory that the pod's own share, only those that are not there.
+fn write_etc(dir: &Path, files: &[(&'static str, String)], is_shared: bool) -> Result<(), Error> {
     let failed = |source| Error::Write { path: dir.display().to_string(), source };
-    fs::create_dir_all(&dir).map_err(failed)?;
+    fs::create_dir_all(dir).map_err(failed)?;
     for (name, text) in files {
         let path = dir.join(name);
-        if own.is_none() || !path.exists() {
+        if !is_shared || !path.exists() {
             fs::write(&path, text).map_err(failed)?;
         }
-    }
-    if own.is_none() {
-        mounts.push(Mount { host: dir, guest: "/etc".to_owned(), read_only: true });
     }
     Ok(())
 }

@@ -106,7 +106,7 @@ fn mounted(dir: &std::path::Path, mount: Value) -> Result<Vec<String>, String> {
         "volumes": [{"name": "tmp", "emptyDir": {}}, {"name": "cfg", "configMap": {"name": "cfg"}}],
     }))
     .unwrap();
-    let directories = Directories { volumes: dir.join("volumes"), singles: dir.join("singles") };
+    let directories = Directories::below(dir);
     create(&directories.volume("tmp")).unwrap();
     let file = File { content: b"1".to_vec(), mode: 0o644 };
     write(&directories.volume("cfg"), &Files::from([("key".to_owned(), file)])).unwrap();
@@ -157,8 +157,8 @@ fn a_link_that_a_guest_left_behind_leads_nowhere() {
 #[test]
 fn etc_is_the_nodes_unless_the_pod_has_one() {
     let dir = tempfile::tempdir().unwrap();
-    let directories = Directories { volumes: dir.path().join("volumes"), singles: dir.path().join("singles") };
-    let files = [("hosts", "ours".to_owned()), ("hostname", "a".to_owned())];
+    let directories = Directories::below(dir.path());
+    let files = vec![("hosts", "ours".to_owned()), ("hostname", "a".to_owned())];
     let own = dir.path().join("singles/c/~etc");
     let mount = |host: &std::path::Path| coracle_runtime::Mount {
         host: host.to_owned(),
@@ -167,17 +167,20 @@ fn etc_is_the_nodes_unless_the_pod_has_one() {
     };
 
     let mut mounts = Vec::new();
-    add_etc(&mut mounts, "c", &files, &directories).unwrap();
-    assert_eq!(mounts, [mount(&own)]);
+    let (made, mut make) = add_etc(&mut mounts, "c", files.clone(), &directories).unwrap();
+    assert_eq!((mounts, &made), (vec![mount(&own)], &own));
+    assert!(!own.exists());
+    make().unwrap();
     assert_eq!(std::fs::read_to_string(own.join("hosts")).unwrap(), "ours");
 
     let mut mounts = vec![mount(dir.path())];
-    add_etc(&mut mounts, "c", &files, &directories).unwrap();
+    assert!(add_etc(&mut mounts, "c", files.clone(), &directories).is_none());
     assert_eq!(mounts, [mount(dir.path())]);
 
     std::fs::write(own.join("hosts"), "the pod's").unwrap();
     let mut mounts = vec![mount(&own)];
-    add_etc(&mut mounts, "c", &files, &directories).unwrap();
+    let (_, mut make) = add_etc(&mut mounts, "c", files, &directories).unwrap();
+    make().unwrap();
     assert_eq!(mounts, [mount(&own)]);
     assert_eq!(std::fs::read_to_string(own.join("hosts")).unwrap(), "the pod's");
 }

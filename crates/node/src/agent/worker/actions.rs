@@ -188,6 +188,7 @@ impl Worker {
             name: self.plan().containers[container].name.clone(),
             attempt,
             loaded,
+            handler: self.handler.get().copied().unwrap_or(Handler::Shared),
         };
         self.begin(async move { Effect::Started { container, outcome: start.run().await } });
     }
@@ -270,6 +271,7 @@ impl Worker {
         self.refresh_at = None;
         self.measure_at = None;
         self.context.ipam.lock().release(&addresses);
+        self.directories.later.forget();
         let (dir, directories) = (self.handle.dir.clone(), self.directories.clone());
         self.begin(async move {
             let remove = move || {
