@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use coracle_net::mesh::{Bound, Member, Mesh};
 use coracle_node::joining::{self, Joined, Joining};
-use coracle_node::membership::{CONTROL_PLANE, mesh_config};
+use coracle_node::membership::{CONTROL_PLANE, MESH_PURPOSE, mesh_config};
 use coracle_stdx::{Backoff, CancellationToken, Scope};
 use http::Uri;
 use kube::Client;
@@ -71,7 +71,8 @@ pub(crate) async fn run(settings: Agent, token: CancellationToken) -> Result<()>
 /// cannot tell them of another.
 fn bind(joined: &Joined, listen: SocketAddr, kept: &Path) -> Result<Bound> {
     let bind = |address| {
-        let config = mesh_config(&joined.name, address, &joined.ca_pem, &joined.identity)?;
+        let secret = joined.secret(MESH_PURPOSE);
+        let config = mesh_config(&joined.name, address, &joined.ca_pem, &joined.identity, secret)?;
         anyhow::Ok(Mesh::bind(config)?)
     };
     let last = std::fs::read_to_string(kept).ok().and_then(|port| port.parse().ok());

@@ -14,7 +14,7 @@ use coracle_api::identity::User;
 use coracle_apiserver::ApiServer;
 use coracle_controllers::{Controllers, NodeTimings};
 use coracle_net::mesh::{Bound, Driver, Mesh};
-use coracle_node::membership::{CONTROL_PLANE, CONTROL_PLANE_SUBJECT, mesh_config};
+use coracle_node::membership::{CONTROL_PLANE, CONTROL_PLANE_SUBJECT, MESH_PURPOSE, mesh_config};
 use coracle_node::{Neighbours, Roads};
 use coracle_pki::{Pki, Renewable};
 use coracle_scheduler::Scheduler;
@@ -154,6 +154,11 @@ impl ControlPlane {
         Certified::issue(&self.pki, format!("system:node:{name}"), "system:nodes")
     }
 
+    /// The secret of a node of this process for its mesh.
+    pub(crate) fn mesh_secret(&self, name: &str) -> [u8; 32] {
+        self.pki.secret(&format!("{MESH_PURPOSE} of {name}"))
+    }
+
     /// A client with an identity of its own.
     pub(crate) fn client(&self, user: User) -> Client {
         coracle_client::in_process(self.api.service(), user)
@@ -181,7 +186,7 @@ async fn listen(address: SocketAddr, pki: &Pki, own: &Renewable) -> Result<(TcpL
         let listener = TcpListener::bind(address).await;
         let listener = listener.with_context(|| format!("listen on {address}; is another cluster running?"))?;
         let both = listener.local_addr().context("read the API's address")?;
-        match Mesh::bind(mesh_config(CONTROL_PLANE, both, pki.ca_pem(), own)?) {
+        match Mesh::bind(mesh_config(CONTROL_PLANE, both, pki.ca_pem(), own, pki.secret(MESH_PURPOSE))?) {
             Ok(bound) => return Ok((listener, bound)),
             // A port chosen by the kernel may be in use over UDP.
             Err(_) if address.port() == 0 && n_attempts < PORTS_TRIED_MAX => n_attempts += 1,

@@ -52,7 +52,8 @@ fn bind(
 ) -> Result<Bound> {
     let certified = control_plane.certify_node(name)?;
     let listen = SocketAddr::new(settings.common.listen.ip(), 0);
-    let bound = Mesh::bind(mesh_config(name, listen, control_plane.ca_pem(), certified.own())?)?;
+    let secret = control_plane.mesh_secret(name);
+    let bound = Mesh::bind(mesh_config(name, listen, control_plane.ca_pem(), certified.own(), secret)?)?;
     scope.spawn(|token| async move {
         certified.keep(token).await;
         Ok(())

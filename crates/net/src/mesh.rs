@@ -16,6 +16,7 @@ mod links;
 mod outgoing;
 mod report;
 mod settings;
+mod socket;
 mod tunnel;
 mod wire;
 
@@ -83,6 +84,9 @@ pub struct Config {
     pub client: rustls::ClientConfig,
     pub server: rustls::ServerConfig,
     pub identify: Identify,
+    /// Known to this node alone, and the same when it is started again: by that its peers learn at once that their
+    /// connections are gone.
+    pub secret: [u8; 32],
 }
 
 /// The protocol that both sides name in their handshake.
@@ -144,7 +148,7 @@ impl Mesh {
     /// Listens for other nodes. Nothing happens before [`Driver::run`].
     pub fn bind(config: Config) -> Result<Bound, Error> {
         let drives = Drives::new();
-        let (endpoint, client) = settings::endpoint(config.listen, &config.client, &config.server, &drives)?;
+        let (endpoint, client) = settings::endpoint(&config, &drives)?;
         let (detoured, waiting) = mpsc::channel(DETOURED_MAX);
         let (node_streams, asked) = mpsc::channel(NODE_STREAMS_MAX);
         let shared = Arc::new(Shared {

@@ -80,6 +80,11 @@ impl Joined {
         renew::client(&self.client)
     }
 
+    /// Its secret for `purpose`, the same at every start.
+    pub fn secret(&self, purpose: &str) -> [u8; 32] {
+        self.record.secret(purpose)
+    }
+
     /// Renews the certificate in time, until `token` is cancelled.
     pub async fn keep_certified(self, token: CancellationToken) {
         renew::keep(self, token).await;

@@ -11,15 +11,19 @@ pub const CONTROL_PLANE: &str = "system:control-plane";
 /// Whose certificate the control plane shows to nodes: a user and a group that no certificate request is granted.
 pub const CONTROL_PLANE_SUBJECT: (&str, &str) = ("kube-apiserver-kubelet-client", "system:masters");
 
+/// What the secret of a node's mesh is derived for.
+pub const MESH_PURPOSE: &str = "coracle mesh";
+
 /// The mesh of `name`, who shows `own`.
 pub fn mesh_config(
     name: &str,
     listen: SocketAddr,
     ca_pem: &str,
     own: &Renewable,
+    secret: [u8; 32],
 ) -> Result<mesh::Config, coracle_pki::Error> {
     let (client, server) = coracle_pki::peer_configs(ca_pem, own, mesh::PROTOCOL)?;
-    Ok(mesh::Config { name: name.to_owned(), listen, client, server, identify })
+    Ok(mesh::Config { name: name.to_owned(), listen, client, server, identify, secret })
 }
 
 /// Who shows this certificate.

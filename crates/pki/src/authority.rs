@@ -40,6 +40,7 @@ struct Inner {
     issuer: Issuer<'static, KeyPair>,
     token_key: TokenKey,
     ends: SystemTime,
+    key_pem: String,
 }
 
 impl std::fmt::Debug for Pki {
@@ -59,7 +60,7 @@ impl Pki {
         let issuer = Issuer::from_ca_cert_pem(&ca_pem, key)
             .map_err(|source| Error::Malformed { path: dir.join("ca.crt"), source })?;
         let ends = crate::validity(&ca_pem)?.1;
-        Ok(Self(Arc::new(Inner { ca_pem, issuer, token_key: TokenKey::from_pem(&token_pem)?, ends })))
+        Ok(Self(Arc::new(Inner { ca_pem, issuer, token_key: TokenKey::from_pem(&token_pem)?, ends, key_pem })))
     }
 
     /// The authority's certificate, which clients trust.
@@ -70,6 +71,11 @@ impl Pki {
     /// The key that signs and verifies the tokens of service accounts.
     pub fn token_key(&self) -> &TokenKey {
         &self.0.token_key
+    }
+
+    /// The secret of this authority for `purpose`, the same at every start.
+    pub fn secret(&self, purpose: &str) -> [u8; 32] {
+        crate::secret(&self.0.key_pem, purpose)
     }
 
     /// A fresh certificate by which a client is `user`, a member of `group`.

@@ -15,6 +15,7 @@ mod own_key;
 mod peers;
 mod pin;
 mod request;
+mod secret;
 mod server;
 mod subject;
 mod tls;
@@ -30,6 +31,7 @@ pub use own_key::{SigningRequest, renewal_due_in, signing_request, validity};
 pub use peers::{Renewable, peer_configs};
 pub use pin::{Pin, key_hash};
 pub use request::Request;
+pub use secret::secret;
 pub use subject::{Subject, subject};
 
 /// What can go wrong while making, reading or using keys and certificates.

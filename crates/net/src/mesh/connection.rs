@@ -9,7 +9,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info};
 
-use super::drives::Drive;
+use super::drives::{Drive, Taking};
 use super::links::{ConnectionId, Dialler, Event};
 use super::tunnel::{QuicStream, Tunnel};
 use super::wire::{MESSAGE_BYTES_MAX, Message};
@@ -62,9 +62,9 @@ pub(super) async fn serve(shared: Arc<Shared>, (connection, drive): Driven, by: 
             Ok(())
         }
     });
-    take_datagrams(&shared, &live);
+    let taking = take_datagrams(&shared, &live);
     receive(&shared, &live, &mut scope).await;
-    live.drive.rest();
+    drop(taking);
     shared.connections.write().remove(&id);
     shared.happen(Event::Lost { connection: id });
     let reason = live.connection.close_reason();
@@ -72,13 +72,13 @@ pub(super) async fn serve(shared: Arc<Shared>, (connection, drive): Driven, by: 
     info!(me = %shared.name, peer = %live.peer.name, ?reason, "link closed");
 }
 
-fn take_datagrams(shared: &Arc<Shared>, live: &Live) {
+fn take_datagrams(shared: &Arc<Shared>, live: &Live) -> Taking {
     let (shared, peer) = (shared.clone(), live.peer.clone());
     live.drive.take_datagrams(&live.connection, move |datagram| {
         if let Some((header, payload)) = wire::parse_datagram(datagram) {
             incoming::datagram(&shared, &peer, header, payload);
         }
-    });
+    })
 }
 
 async fn receive(shared: &Arc<Shared>, live: &Arc<Live>, scope: &mut Scope<std::convert::Infallible>) {

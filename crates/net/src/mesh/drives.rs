@@ -15,6 +15,8 @@ use coracle_stdx::{CancellationToken, Scope};
 use parking_lot::Mutex;
 use quinn::{AsyncTimer, AsyncUdpSocket, Connection, Runtime, TokioRuntime};
 
+use super::socket::{Socket, Timer};
+
 type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Take = Box<dyn Fn(Bytes) + Send>;
 
@@ -43,7 +45,7 @@ impl Drives {
 
 impl Runtime for Drives {
     fn new_timer(&self, at: Instant) -> Pin<Box<dyn AsyncTimer>> {
-        TokioRuntime.new_timer(at)
+        Box::pin(Timer::new(at))
     }
 
     fn spawn(&self, driver: Driver) {
@@ -56,7 +58,7 @@ impl Runtime for Drives {
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        TokioRuntime.wrap_udp_socket(socket)
+        Ok(Arc::new(Socket::new(socket)?))
     }
 
     fn now(&self) -> Instant {
@@ -97,17 +99,17 @@ impl Drive {
         driving.poll(&self.waker)
     }
 
-    /// Gives the datagrams of `connection` to `take`, from the first that has not been read.
-    pub(super) fn take_datagrams(&self, connection: &Connection, take: impl Fn(Bytes) + Send + 'static) {
+    /// Gives the datagrams of `connection` to `take`, from the first that has not been read, until what is returned is
+    /// dropped.
+    pub(super) fn take_datagrams(
+        self: &Arc<Self>,
+        connection: &Connection,
+        take: impl Fn(Bytes) + Send + 'static,
+    ) -> Taking {
         let mut driving = self.driving.lock();
         driving.taker = Some((connection.clone(), Box::new(take)));
         driving.take();
-    }
-
-    /// No more datagrams are taken.
-    pub(super) fn rest(&self) {
-        let taker = self.driving.lock().taker.take();
-        drop(taker);
+        Taking(self.clone())
     }
 
     /// Sends a datagram, or loses it. It leaves at once, unless the connection's task is at work or about to be: then it
@@ -129,6 +131,16 @@ impl Drive {
         if called || ended {
             self.waker.wake_by_ref();
         }
+    }
+}
+
+/// Somebody takes the datagrams of a connection.
+pub(super) struct Taking(Arc<Drive>);
+
+impl Drop for Taking {
+    fn drop(&mut self) {
+        let taker = self.0.driving.lock().taker.take();
+        drop(taker);
     }
 }
 

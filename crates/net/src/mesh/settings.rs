@@ -5,10 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{ClientConfig, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
+use quinn::{
+    ClientConfig, ConnectionId, ConnectionIdGenerator, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig,
+    VarInt,
+};
+use ring::hmac;
+use ring::rand::{SecureRandom, SystemRandom};
 
-use super::Error;
 use super::drives::Drives;
+use super::{Config, Error};
 
 /// A silent peer is asked for a sign of life this often, and given up when it has given none for so long.
 const KEEP_ALIVE: Duration = Duration::from_secs(3);
@@ -22,20 +27,42 @@ const STREAM_WINDOW: u32 = 1 << 20;
 /// What all streams of a connection together have sent and not yet heard of.
 const SEND_WINDOW: u64 = 16 << 20;
 const DATAGRAM_BUFFER: usize = 1 << 20;
+const CONNECTION_ID_BYTES: usize = 8;
 
 /// A UDP endpoint that dials and is dialled, and how it dials.
-pub(super) fn endpoint(
-    address: SocketAddr,
-    client: &rustls::ClientConfig,
-    server: &rustls::ServerConfig,
-    drives: &Arc<Drives>,
-) -> Result<(quinn::Endpoint, ClientConfig), Error> {
-    let (client, server) = configs(client, server)?;
-    let listen = |source| Error::Listen { address, source };
-    let socket = bind(address).map_err(listen)?;
-    let (endpoint, _) =
-        drives.begin(|| quinn::Endpoint::new(EndpointConfig::default(), Some(server), socket, drives.clone()));
+pub(super) fn endpoint(config: &Config, drives: &Arc<Drives>) -> Result<(quinn::Endpoint, ClientConfig), Error> {
+    let (client, server) = configs(&config.client, &config.server)?;
+    let listen = |source| Error::Listen { address: config.listen, source };
+    let socket = bind(config.listen).map_err(listen)?;
+    let settings = lasting(&config.secret);
+    let (endpoint, _) = drives.begin(|| quinn::Endpoint::new(settings, Some(server), socket, drives.clone()));
     Ok((endpoint.map_err(listen)?, client))
+}
+
+/// What must be the same after a restart, for packets of connections from before to be answered with a reset.
+fn lasting(secret: &[u8]) -> EndpointConfig {
+    let mut config = EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, secret)));
+    config.cid_generator(|| Box::new(RandomIds));
+    config
+}
+
+/// Connection ids that show nothing of who gave them: none from before a restart looks foreign.
+struct RandomIds;
+
+impl ConnectionIdGenerator for RandomIds {
+    fn generate_cid(&mut self) -> ConnectionId {
+        let mut id = [0; CONNECTION_ID_BYTES];
+        SystemRandom::new().fill(&mut id).expect("the kernel has random bytes");
+        ConnectionId::new(&id)
+    }
+
+    fn cid_len(&self) -> usize {
+        CONNECTION_ID_BYTES
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
 }
 
 pub(super) fn configs(

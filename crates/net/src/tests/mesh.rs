@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use coracle_pki::{Pki, Renewable, peer_configs};
@@ -51,9 +52,13 @@ impl Town {
     }
 
     fn house_at(&mut self, address: IpAddr, name: &str, n: u8, own: &Renewable) -> House {
+        self.house_on(SocketAddr::new(address, 0), name, n, own)
+    }
+
+    fn house_on(&mut self, listen: SocketAddr, name: &str, n: u8, own: &Renewable) -> House {
         let (client, server) = peer_configs(self.pki.ca_pem(), own, PROTOCOL).unwrap();
-        let listen = SocketAddr::new(address, 0);
-        let bound = Mesh::bind(Config { name: name.into(), listen, client, server, identify }).unwrap();
+        let config = Config { name: name.into(), listen, client, server, identify, secret: [n; 32] };
+        let bound = Mesh::bind(config).unwrap();
         let Bound { mesh, driver, node_streams } = bound;
         let (fabric, token) = (node(n), self.scope.token().child_token());
         mesh.attach(&fabric);
@@ -64,7 +69,7 @@ impl Town {
         });
         let (network, network_v6) =
             (format!("10.244.{n}.0/24").parse().unwrap(), format!("fd00:{n}::/64").parse().unwrap());
-        House { fabric, mesh, node_streams, token, network, network_v6, address }
+        House { fabric, mesh, node_streams, token, network, network_v6, address: listen.ip() }
     }
 }
 
@@ -299,6 +304,32 @@ async fn a_node_that_was_started_again_is_found_where_it_is_now() {
     introduce(&[&a, &again], |_, _| true);
     reached(&a, "b", State::Direct).await;
     carries_a_conversation(&a, &again).await;
+}
+
+#[tokio::test]
+async fn who_dies_and_is_started_again_resets_what_was_open() {
+    let mut town = Town::new();
+    let own = Renewable::new(&town.pki.issue_client("b", None).unwrap()).unwrap();
+    let (a, elsewhere) =
+        (town.house("a", 1), tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap());
+    let entered = elsewhere.enter();
+    let b = town.house_with("b", 2, &own);
+    drop(entered);
+    introduce(&[&a, &b], |_, _| true);
+    reached(&a, "b", State::Direct).await;
+    let (client, server) = (pod(&a.fabric, "10.244.1.2"), pod(&b.fabric, "10.244.2.2"));
+    let listener = listen(&server, "0.0.0.0:80");
+    let (mut near, far) = connect(&client, &*listener, "10.244.2.2:80").await;
+    let address = SocketAddr::new(b.address, b.mesh.port());
+    // It says no word more, and nothing that it holds is closed in order.
+    tokio::task::spawn_blocking(move || drop(elsewhere)).await.unwrap();
+    b.fabric.set_routes(RouteTable::default());
+    drop((far, listener, server, b));
+    let _again = town.house_on(address, "b", 2, &own);
+    says(&mut near, "who is there?").await;
+    let end = tokio::time::timeout(Duration::from_secs(5), near.read_u8()).await;
+    let end = end.expect("it is told long before a silent peer would be given up");
+    assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
 }
 
 #[tokio::test]

@@ -26,12 +26,26 @@ pub(super) struct Record {
     pub(super) ca_pem: String,
     certificate_pem: String,
     key_pem: String,
+    /// The key of the first certificate, while another is in use: what is derived from it outlives that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    first_key_pem: Option<String>,
 }
 
 impl Record {
     pub(super) fn new(server: String, name: String, ca_pem: String, identity: Identity) -> Self {
         let Identity { certificate_pem, key_pem } = identity;
-        Self { server, name, ca_pem, certificate_pem, key_pem }
+        Self { server, name, ca_pem, certificate_pem, key_pem, first_key_pem: None }
+    }
+
+    /// The same member with the next certificate.
+    pub(super) fn renewed(&self, identity: Identity) -> Self {
+        let first_key_pem = Some(self.first_key_pem.as_ref().unwrap_or(&self.key_pem).clone());
+        Self { first_key_pem, ..Self::new(self.server.clone(), self.name.clone(), self.ca_pem.clone(), identity) }
+    }
+
+    /// The node's secret for `purpose`, the same for as long as it is a member.
+    pub(super) fn secret(&self, purpose: &str) -> [u8; 32] {
+        coracle_pki::secret(self.first_key_pem.as_ref().unwrap_or(&self.key_pem), purpose)
     }
 
     /// What was kept in `dir`, if anything.
@@ -108,6 +122,9 @@ mod tests {
         record.write(dir.path()).unwrap();
         let read = Record::read(dir.path()).unwrap().unwrap();
         assert_eq!((read.name.as_str(), read.key_pem.as_str()), ("n1", "KEY"));
+        let next = |key: &str| Identity { certificate_pem: "NEXT".into(), key_pem: key.into() };
+        let renewed = read.renewed(next("KEY 2")).renewed(next("KEY 3"));
+        assert_eq!((renewed.key_pem.as_str(), renewed.secret("a purpose")), ("KEY 3", record.secret("a purpose")));
         let mode = std::fs::metadata(path(dir.path())).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         std::fs::write(path(dir.path()), "nonsense").unwrap();

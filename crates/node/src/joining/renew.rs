@@ -62,8 +62,7 @@ pub(super) async fn keep(mut joined: Joined, token: CancellationToken) {
 
 async fn renew(joined: &mut Joined, token: &CancellationToken) -> Result<(), Error> {
     let identity = certificate::obtain(&joined.client(), &joined.name, token).await?;
-    let record =
-        super::Record::new(joined.record.server.clone(), joined.name.clone(), joined.ca_pem.clone(), identity.clone());
+    let record = joined.record.renewed(identity.clone());
     record.write(&joined.dir)?;
     let client = record.client()?;
     joined.identity.replace(&identity)?;
