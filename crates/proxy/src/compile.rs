@@ -1,7 +1,7 @@
 //! From one Service and its EndpointSlices to its rows of the table. Pure, but for the memory that outlives a table:
 //! counts of connections, and where clients were sent.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
@@ -15,6 +15,7 @@ use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 
 use crate::affinity::Affinity;
 use crate::backends::{Backend, Backends};
+use crate::health::Health;
 use crate::table::{Door, Node};
 
 /// What Kubernetes gives to clients who do not say how long they stay.
@@ -27,6 +28,7 @@ const PRUNE_EVERY: usize = 4096;
 pub(crate) struct Compiled {
     pub(crate) addresses: Vec<((SocketAddr, Protocol), Arc<Backends>)>,
     pub(crate) doors: Vec<((Door, Protocol), Arc<Backends>)>,
+    pub(crate) health: Option<(u16, Health)>,
 }
 
 /// What is carried over from one table to the next.
@@ -75,6 +77,10 @@ pub(crate) fn compile(service: &Service, slices: &[&EndpointSlice], node: &Node,
     }
     let key = Key::of(&service.metadata);
     let (outer_ips, sources) = (outer_ips(service, spec), sources(spec));
+    compiled.health = health_port(spec).map(|port| {
+        let n_local = n_local(slices, node);
+        (port, Health { service: key.clone(), n_local })
+    });
     for port in spec.ports.iter().flatten() {
         let Some(protocol) = protocol(port.protocol.as_deref()) else { continue };
         let Ok(number) = u16::try_from(port.port) else { continue };
@@ -99,6 +105,22 @@ pub(crate) fn compile(service: &Service, slices: &[&EndpointSlice], node: &Node,
         }
     }
     compiled
+}
+
+/// Where balancers ask: of services that are reached from outside only at nodes that have endpoints.
+fn health_port(spec: &ServiceSpec) -> Option<u16> {
+    let asks =
+        spec.type_.as_deref() == Some("LoadBalancer") && spec.external_traffic_policy.as_deref() == Some("Local");
+    let port = spec.health_check_node_port.filter(|_| asks)?;
+    u16::try_from(port).ok().filter(|port| *port != 0)
+}
+
+/// How many endpoints are ready on this node, each address once.
+fn n_local(slices: &[&EndpointSlice], node: &Node) -> usize {
+    let endpoints = slices.iter().flat_map(|slice| slice.endpoints.iter().flatten());
+    let candidates = endpoints.map(|endpoint| (endpoint.addresses.first(), Candidate::new(endpoint, node)));
+    let ready = candidates.filter(|(_, candidate)| candidate.local && candidate.ready);
+    ready.map(|(address, _)| address).collect::<BTreeSet<_>>().len()
 }
 
 /// Where a connection comes from, which decides whose traffic policy holds.

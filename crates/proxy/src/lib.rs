@@ -2,7 +2,8 @@
 //!
 //! [`table`] makes a [`Table`] from Services and EndpointSlices, and nothing else. A [`Proxy`] keeps one node's table
 //! in step with the API server: what changes is compiled anew, the table is replaced whole, and it is read without a
-//! lock. It listens on the node ports and at the addresses of load balancers, and hands what it accepts to the fabric.
+//! lock. It listens on the node ports and at the addresses of load balancers, and hands what it accepts to the fabric;
+//! and on the ports where load balancers outside ask whether this node has endpoints of a service.
 //!
 //! **Invariant:** a connection that was accepted is given to an endpoint that accepts it, or closed when there is none;
 //! an endpoint that refuses is never the end of it while another one is there.
@@ -11,6 +12,7 @@ mod affinity;
 mod backends;
 mod compile;
 mod datagrams;
+mod health;
 mod listening;
 mod node_ports;
 mod proxy;

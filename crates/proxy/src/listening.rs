@@ -1,5 +1,5 @@
-//! The doors of a node: its node ports and the addresses of load balancers; and what becomes of a connection that they
-//! accept.
+//! The doors of a node: its node ports, the addresses of load balancers, and where these ask for its health; and what
+//! becomes of a connection that they accept.
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::datagrams;
+use crate::health::{self, Health};
 use crate::node_ports::NodePorts;
 use crate::proxy::{Config, View};
 use crate::table::{Door, Table};
@@ -70,7 +71,7 @@ impl Listening {
 
     fn open(&mut self, door: Door, protocol: Protocol) -> bool {
         let address = match door {
-            Door::NodePort(port) => SocketAddr::new(self.address, port),
+            Door::NodePort(port) | Door::Health(port) => SocketAddr::new(self.address, port),
             Door::Address(address) => address,
         };
         let Some(claim) = self.node_ports.claim(address, protocol) else { return false };
@@ -151,15 +152,28 @@ impl Entrance {
         if let Some(endpoint) = choose_at(&self.view, client, self.door, protocol, refused) {
             return Some(Chosen { view: self.view.clone(), endpoint });
         }
-        let others = self.node_ports.nodes(match self.door {
-            Door::NodePort(_) => Some(self.address.ip()),
-            Door::Address(_) => None,
-        });
-        let mut others = others.into_iter().filter(|view| !Arc::ptr_eq(view, &self.view));
-        others.find_map(|view| {
+        self.others().find_map(|view| {
             let endpoint = choose_at(&view, client, self.door, protocol, refused)?;
             Some(Chosen { view, endpoint })
         })
+    }
+
+    /// The nodes of this process that share the door.
+    fn others(&self) -> impl Iterator<Item = Arc<View>> {
+        let others = self.node_ports.nodes(match self.door {
+            Door::NodePort(_) | Door::Health(_) => Some(self.address.ip()),
+            Door::Address(_) => None,
+        });
+        others.into_iter().filter(|view| !Arc::ptr_eq(view, &self.view))
+    }
+
+    /// What balancers are told at `port`: those who share it serve together what comes in at their address.
+    fn health(&self, port: u16) -> Option<Health> {
+        let mut health = self.view.table().health(port)?.clone();
+        for view in self.others() {
+            health.n_local += view.table().health(port).map_or(0, |health| health.n_local);
+        }
+        Some(health)
     }
 
     /// Whether the table of `view` still has the endpoint behind this door.
@@ -216,6 +230,9 @@ impl Accepting {
 
     /// Gives a connection to an endpoint that takes it. A service without endpoints resets it.
     async fn serve(&self, tcp: TcpStream, client: SocketAddr) {
+        if let Door::Health(port) = self.0.door {
+            return health::serve(tcp, || self.0.health(port)).await;
+        }
         let client = client.ip().to_canonical();
         if self.0.choose(client, Protocol::Tcp, &[]).is_none() {
             // It cannot be refused any more: the kernel has accepted it. What fails here was gone already.

@@ -10,6 +10,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 use crate::backends::Backends;
 use crate::compile::{Compiled, Memory, compile};
+use crate::health::Health;
 use crate::world::service_of;
 
 /// The node for which a table is made.
@@ -30,6 +31,8 @@ pub enum Door {
     NodePort(u16),
     /// An address of a load balancer, or one that the service itself names.
     Address(SocketAddr),
+    /// A port where load balancers ask how many endpoints of a service this node has.
+    Health(u16),
 }
 
 /// Which endpoints serve which address.
@@ -37,6 +40,7 @@ pub enum Door {
 pub struct Table {
     addresses: HashMap<(SocketAddr, Protocol), Arc<Backends>>,
     doors: HashMap<(Door, Protocol), Arc<Backends>>,
+    health: HashMap<u16, Health>,
 }
 
 /// The table that `node` needs for these services and their endpoints.
@@ -90,12 +94,19 @@ impl Table {
 
     /// All doors, in no order.
     pub fn doors(&self) -> impl Iterator<Item = (Door, Protocol)> {
-        self.doors.keys().copied()
+        let health = self.health.keys().map(|port| (Door::Health(*port), Protocol::Tcp));
+        self.doors.keys().copied().chain(health)
+    }
+
+    /// What balancers that ask at `port` are told.
+    pub(crate) fn health(&self, port: u16) -> Option<&Health> {
+        self.health.get(&port)
     }
 
     pub(crate) fn insert(&mut self, compiled: &Compiled) {
         self.addresses.extend(compiled.addresses.iter().cloned());
         self.doors.extend(compiled.doors.iter().cloned());
+        self.health.extend(compiled.health.iter().cloned());
     }
 
     pub(crate) fn remove(&mut self, compiled: &Compiled) {
@@ -104,6 +115,9 @@ impl Table {
         }
         for (key, _) in &compiled.doors {
             self.doors.remove(key);
+        }
+        if let Some((port, _)) = &compiled.health {
+            self.health.remove(port);
         }
     }
 }

@@ -292,3 +292,40 @@ async fn a_load_balancers_address_is_listened_at_where_it_is_this_machines() {
     server.tell("ADDED", &slice("web", json!([{"port": 8080}]), &[("10.244.1.2", "n1", "rs")]));
     until_it_answers(port, "one").await;
 }
+
+#[tokio::test]
+async fn a_balancer_is_told_which_node_has_endpoints() {
+    let (mut scope, server, fabric, port) = (scope(), Server::default(), fabric(1), free_port().await);
+    start(&mut scope, &server, &fabric, "n1", &NodePorts::default()).await;
+    let spec = json!({
+        "type": "LoadBalancer", "clusterIP": "10.96.0.2", "externalTrafficPolicy": "Local", "ports": [{"port": 80}],
+        "healthCheckNodePort": port,
+    });
+    let web = service("web", spec);
+    server.tell("ADDED", &web);
+    let status = async |expected: &str, n_local: usize| {
+        let n_local = format!("\"localEndpoints\": {n_local},");
+        while !health(port).await.is_some_and(|heard| heard.starts_with(expected) && heard.contains(&n_local)) {
+            tokio::task::yield_now().await;
+        }
+    };
+    status("HTTP/1.1 503", 0).await;
+    let (here, there) = (("10.244.1.2", "n1", "rs"), ("10.244.2.2", "n2", "rs"));
+    let ports = json!([{"port": 8080}]);
+    server.tell("ADDED", &slice("web", ports.clone(), &[here, there, ("10.244.1.3", "n1", "s")]));
+    status("HTTP/1.1 200", 1).await;
+    server.tell("MODIFIED", &slice("web", ports, &[there]));
+    status("HTTP/1.1 503", 0).await;
+    server.tell("DELETED", &web);
+    while TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// What a balancer hears, if anybody listens.
+async fn health(port: u16) -> Option<String> {
+    let (mut heard, mut tcp) = (String::new(), TcpStream::connect(("127.0.0.1", port)).await.ok()?);
+    tcp.write_all(b"GET /healthz HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n").await.ok()?;
+    tcp.read_to_string(&mut heard).await.ok()?;
+    Some(heard)
+}
