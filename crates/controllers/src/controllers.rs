@@ -15,6 +15,7 @@ use crate::driver::Driver;
 use crate::endpoints::legacy::EndpointsObjects;
 use crate::endpoints::mirrored::{self, MirroredEndpoints};
 use crate::endpoints::slices::{self, EndpointSlices};
+use crate::endpoints::topology;
 use crate::event_expiry::EventExpiry;
 use crate::informers::Informers;
 use crate::namespace::Namespaces;
@@ -171,10 +172,19 @@ impl Builder<'_> {
         driver.feed(self.scope, &informers.endpoint_slices, |change| {
             [&change.old, &change.new].into_iter().flatten().filter_map(|slice| slices::key_of_slice(slice)).collect()
         });
+        // The zones' shares concern every service whose endpoints go by them.
+        let services = informers.services.clone();
+        driver.feed(self.scope, &informers.nodes, move |change| {
+            let [old, new] = [&change.old, &change.new].map(|node| node.as_deref().and_then(topology::weight));
+            let concerned = services.list().into_iter().filter(|service| old != new && topology::is_asked_for(service));
+            concerned.map(|service| Key::of(&service.metadata)).collect()
+        });
         let reconciler = EndpointSlices {
             client: client.clone(),
             informers: informers.clone(),
             outstanding: Outstanding::default(),
+            recorder: self.recorder("endpoint-slice-controller"),
+            shared_out: Mutex::default(),
         };
         driver.start(self.scope, WORKERS, reconciler);
 

@@ -5,6 +5,7 @@ pub(crate) mod legacy;
 pub(crate) mod mirrored;
 mod pack;
 pub(crate) mod slices;
+pub(crate) mod topology;
 
 use coracle_client::{Change, Informer, Key};
 use k8s_openapi::api::core::v1::{Pod, Service};

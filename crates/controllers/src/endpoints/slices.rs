@@ -1,9 +1,9 @@
 //! Keeps the EndpointSlices of a Service. It never touches slices that others manage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use coracle_client::Key;
+use coracle_client::{EventType, Key, Recorder};
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::{
     Endpoint, EndpointConditions, EndpointHints, EndpointPort, EndpointSlice, ForNode, ForZone,
@@ -11,9 +11,11 @@ use k8s_openapi::api::discovery::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client};
+use parking_lot::Mutex;
 
 use super::address::{self, Family};
-use super::pack::{self, Group};
+use super::pack::{self, Group, Packed};
+use super::topology::{self, Shares};
 use crate::driver::{Next, Reconcile};
 use crate::error::Tolerate;
 use crate::informers::{BY_SERVICE, Informers, SERVICE_NAME};
@@ -30,6 +32,9 @@ pub(crate) struct EndpointSlices {
     pub(crate) client: Client,
     pub(crate) informers: Arc<Informers>,
     pub(crate) outstanding: Outstanding,
+    pub(crate) recorder: Recorder,
+    /// Services whose endpoints are meant for zones by these zones' shares.
+    pub(crate) shared_out: Mutex<HashSet<Key>>,
 }
 
 /// The service that a slice of ours belongs to.
@@ -53,6 +58,10 @@ struct View<'a> {
     pods: &'a [Arc<Pod>],
     node: &'a dyn Fn(&str) -> Option<Arc<Node>>,
     slices: Vec<EndpointSlice>,
+    /// The zones' shares, if they can be told.
+    shares: Option<&'a Shares>,
+    /// Whether the endpoints were meant for zones by these when it was last looked at.
+    is_shared_out: bool,
 }
 
 #[derive(Debug, Default)]
@@ -60,10 +69,19 @@ pub(super) struct Plan {
     pub(super) create: Vec<EndpointSlice>,
     pub(super) update: Vec<EndpointSlice>,
     pub(super) delete: Vec<EndpointSlice>,
+    pub(super) is_shared_out: bool,
+    pub(super) told: Vec<Told>,
+}
+
+/// What is told of the hints by zones' shares: that there are some now, or why there are none.
+#[derive(Debug, PartialEq)]
+pub(super) struct Told {
+    enabled: bool,
+    message: String,
 }
 
 fn plan(view: View<'_>) -> Plan {
-    let mut plan = Plan::default();
+    let mut plan = Plan { is_shared_out: view.is_shared_out, ..Plan::default() };
     if view.service.metadata.deletion_timestamp.is_some() {
         return plan;
     }
@@ -90,6 +108,7 @@ fn plan_family(view: &View<'_>, family: Family, slices: Vec<EndpointSlice>, plan
         let of = if unused.is_empty() { None } else { Some(unused.remove(0)) };
         packed.push(pack::Packed { of, group: Group::default() });
     }
+    share_out(view, family, &mut packed, plan);
     for packed in packed {
         let is_new = packed.of.is_none();
         let mut current = packed.of.unwrap_or_default();
@@ -104,6 +123,28 @@ fn plan_family(view: &View<'_>, family: Family, slices: Vec<EndpointSlice>, plan
         }
     }
     plan.delete.append(&mut unused);
+}
+
+/// Gives the endpoints to zones by their shares, where the service asks for that.
+fn share_out(view: &View<'_>, family: Family, packed: &mut [Packed], plan: &mut Plan) {
+    let was_shared_out = std::mem::replace(&mut plan.is_shared_out, false);
+    let told = if topology::is_asked_for(view.service) {
+        match topology::assign(packed, view.shares) {
+            Ok(()) => {
+                plan.is_shared_out = true;
+                (!was_shared_out).then(|| (true, "Topology Aware Hints has been enabled".to_owned()))
+            }
+            Err(without) => {
+                packed.iter_mut().flat_map(|packed| &mut packed.group.endpoints).for_each(|e| e.hints = None);
+                Some((false, without.to_string()))
+            }
+        }
+    } else {
+        let is_ended = was_shared_out && distribution(view.service).is_none();
+        is_ended.then(|| (false, "Topology Aware Hints has been disabled".to_owned()))
+    };
+    let told = told.map(|(enabled, what)| (enabled, format!("{what}, addressType: {}", family.as_str())));
+    plan.told.extend(told.map(|(enabled, message)| Told { enabled, message }));
 }
 
 /// Endpoints by the ports that the service's ports mean for them.
@@ -161,8 +202,7 @@ fn endpoint(view: &View<'_>, pod: &Pod, family: Family) -> Option<Endpoint> {
 
 /// For whom an endpoint is meant before others, as the service's `trafficDistribution` has it.
 fn hints(service: &Service, zone: Option<&String>, node: Option<&String>) -> Option<EndpointHints> {
-    let distribution = service.spec.as_ref()?.traffic_distribution.as_deref()?;
-    let node = match distribution {
+    let node = match distribution(service)? {
         "PreferSameNode" => node,
         "PreferClose" | "PreferSameZone" => None,
         _ => return None,
@@ -172,6 +212,12 @@ fn hints(service: &Service, zone: Option<&String>, node: Option<&String>) -> Opt
         for_nodes: node.map(|name| vec![ForNode { name: name.clone() }]),
     };
     (hints != EndpointHints::default()).then_some(hints)
+}
+
+/// The service's `trafficDistribution`, unless an annotation asks for hints by the zones' shares.
+fn distribution(service: &Service) -> Option<&str> {
+    let distribution = service.spec.as_ref()?.traffic_distribution.as_deref();
+    distribution.filter(|_| !topology::is_asked_for(service))
 }
 
 fn slice(service: &Service, family: Family, mut slice: EndpointSlice, group: Group) -> EndpointSlice {
@@ -200,7 +246,10 @@ fn slice(service: &Service, family: Family, mut slice: EndpointSlice, group: Gro
 
 impl Reconcile for EndpointSlices {
     async fn reconcile(&self, key: &Key) -> Result<Next, Error> {
-        let Some(service) = self.informers.services.get(&key.namespace, &key.name) else { return Ok(Next::Change) };
+        let Some(service) = self.informers.services.get(&key.namespace, &key.name) else {
+            self.shared_out.lock().remove(key);
+            return Ok(Next::Change);
+        };
         let Some(selector) = super::selector_of(&service) else { return Ok(Next::Change) };
         if !self.outstanding.is_settled(key, &self.informers.endpoint_slices, |_| None) {
             return Ok(Next::After(OUTSTANDING_MAX));
@@ -210,9 +259,32 @@ impl Reconcile for EndpointSlices {
         let is_present = |slice: &&Arc<EndpointSlice>| is_ours(slice) && slice.metadata.deletion_timestamp.is_none();
         let slices = slices.iter().filter(is_present).map(|slice| (**slice).clone()).collect();
         let node = |name: &str| self.informers.nodes.get("", name);
-        let plan = plan(View { service: &service, pods: &pods, node: &node, slices });
+        let asks = topology::is_asked_for(&service);
+        let shares = asks.then(|| topology::shares(&self.informers.nodes.list())).flatten();
+        let is_shared_out = self.shared_out.lock().contains(key);
+        let view = View { service: &service, pods: &pods, node: &node, slices, shares: shares.as_ref(), is_shared_out };
+        let plan = plan(view);
+        self.tell(&service, key, &plan);
         plan.carry_out(&self.client, &self.outstanding, key).await?;
         Ok(Next::Change)
+    }
+}
+
+impl EndpointSlices {
+    fn tell(&self, service: &Service, key: &Key, plan: &Plan) {
+        for Told { enabled, message } in &plan.told {
+            let (kind, reason) = match enabled {
+                true => (EventType::Normal, "TopologyAwareHintsEnabled"),
+                false => (EventType::Warning, "TopologyAwareHintsDisabled"),
+            };
+            self.recorder.event(service, kind, reason, message.clone());
+        }
+        let mut shared_out = self.shared_out.lock();
+        if plan.is_shared_out {
+            shared_out.insert(key.clone());
+        } else {
+            shared_out.remove(key);
+        }
     }
 }
 

@@ -35,7 +35,7 @@ fn node(name: &str) -> Option<Arc<Node>> {
 }
 
 fn planned(service: &Service, pods: &[Arc<Pod>], slices: Vec<EndpointSlice>) -> Plan {
-    plan(View { service, pods, node: &node, slices })
+    plan(View { service, pods, node: &node, slices, shares: None, is_shared_out: false })
 }
 
 /// The slice as it is after its creation.
@@ -183,4 +183,32 @@ fn who_is_near_is_hinted_at_as_the_service_asks() {
     assert_eq!(hinted(json!("PreferClose")), json!({"forZones": zone}));
     assert_eq!(hinted(json!("PreferSameZone")), json!({"forZones": zone}));
     assert_eq!(hinted(json!("PreferSameNode")), json!({"forZones": zone, "forNodes": node}));
+}
+
+#[test]
+fn endpoints_are_shared_out_among_zones_where_an_annotation_asks() {
+    let mut service = service(json!({"trafficDistribution": "PreferSameNode"}));
+    let mode = ("service.kubernetes.io/topology-mode".to_owned(), "Auto".to_owned());
+    service.metadata.annotations = Some([mode].into());
+    let shares = Shares::from([("z1".to_owned(), 0.5), ("z2".to_owned(), 0.5)]);
+    let pods = [pod("a", "10.244.0.5", "n1", true, 80), pod("b", "10.244.0.6", "n1", true, 80)];
+    let look = |service: &Service, pods: &[Arc<Pod>], is_shared_out: bool| {
+        let view = View { service, pods, node: &node, slices: Vec::new(), shares: Some(&shares), is_shared_out };
+        let plan = plan(view);
+        let endpoints = plan.create[0].endpoints.clone().unwrap();
+        let zone = |endpoint: &Endpoint| Some(endpoint.hints.clone()?.for_zones?[0].name.clone());
+        let zones: Vec<_> = endpoints.iter().map(zone).collect();
+        let told: Vec<_> = plan.told.iter().map(|told| (told.enabled, told.message.as_str())).collect();
+        (plan.is_shared_out, zones, serde_json::to_value(told).unwrap())
+    };
+    let enabled = json!([[true, "Topology Aware Hints has been enabled, addressType: IPv4"]]);
+    let both = vec![Some("z2".to_owned()), Some("z1".to_owned())];
+    assert_eq!(look(&service, &pods, false), (true, both.clone(), enabled));
+    assert_eq!(look(&service, &pods, true), (true, both, json!([])));
+    let few = "Insufficient number of endpoints (1 endpoints, 2 zones), addressType: IPv4";
+    assert_eq!(look(&service, &pods[..1], true), (false, vec![None], json!([[false, few]])));
+    service.metadata.annotations = None;
+    service.spec.as_mut().unwrap().traffic_distribution = None;
+    let ended = json!([[false, "Topology Aware Hints has been disabled, addressType: IPv4"]]);
+    assert_eq!(look(&service, &pods, true), (false, vec![None, None], ended));
 }
