@@ -1,11 +1,13 @@
 //! What pods on two nodes say to each other, the nodes being network namespaces joined by veth: a TCP stream against
-//! quinn's own on that path and against wireguard-go, and a UDP round trip against one without any overlay.
+//! quinn's own on that path and against wireguard-go, and a UDP round trip against one without any overlay and against
+//! quinn's own.
 //!
 //! The guests are `netcat`; between the hosts runs the same program, built for them.
 
 mod hosts;
 mod wireguard;
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -22,6 +24,8 @@ const N_PAIRS: usize = 5;
 const SECONDS: &str = "3";
 const N_ROUND_TRIPS: &str = "5000";
 const QUIC_PORT: u16 = 7001;
+/// Whose certificates the ends of quinn's own show.
+const AUTHORITY: &str = "authority";
 const TCP_PORT: u16 = 7002;
 const UDP_PORT: u16 = 7003;
 
@@ -30,7 +34,7 @@ pub(crate) fn run() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let hosts = Hosts::start(network, dir.path())?;
     streams(&hosts, dir.path())?;
-    round_trips(&hosts)
+    round_trips(&hosts, dir.path())
 }
 
 /// What was carried, several times.
@@ -51,15 +55,11 @@ impl Carried {
     }
 }
 
-fn streams(hosts: &Hosts, dir: &std::path::Path) -> Result<()> {
+fn streams(hosts: &Hosts, dir: &Path) -> Result<()> {
     let (quic, netcat) = (given("QUIC")?, given("NETCAT")?);
-    let authority = dir.join("authority");
-    let quic_address = format!("{}:{QUIC_PORT}", hosts.b().address);
-    let quic_sink = Running::start(hosts.b().command(&quic).arg("sink").arg(&authority).arg(&quic_address))?;
-    wait::until("the authority of quinn's own", || {
-        let is_there = ["ca.crt", "ca.key"].iter().all(|file| authority.join(file).exists());
-        is_there.then_some(()).ok_or_else(String::new)
-    });
+    let authority = dir.join(AUTHORITY);
+    let quic_address = quic_address(hosts);
+    let quic_sink = quic_sink(hosts, dir)?;
     let tunnel = if is_there("wireguard-go") && is_there("wg") { Some(Wireguard::start(hosts, dir)?) } else { None };
     let tcp_sink = Running::start(hosts.b().command(&netcat).args(["sink", &TCP_PORT.to_string()]))?;
     let sink = hosts.pod("sink", "b", &["sink", "9"])?;
@@ -102,19 +102,41 @@ fn tell(peer: &str, ours: &Carried, theirs: Carried) {
     report_spread("  CPU, both hosts", &cost, "ms/GB", peer, &their_cost);
 }
 
-fn round_trips(hosts: &Hosts) -> Result<()> {
-    let netcat = given("NETCAT")?;
+fn quic_address(hosts: &Hosts) -> String {
+    format!("{}:{QUIC_PORT}", hosts.b().address)
+}
+
+/// Starts the other end of quinn's own.
+fn quic_sink(hosts: &Hosts, dir: &Path) -> Result<Running> {
+    let authority = dir.join(AUTHORITY);
+    let mut sink = hosts.b().command(&given("QUIC")?);
+    let sink = Running::start(sink.arg("sink").arg(&authority).arg(quic_address(hosts)))?;
+    wait::until("the authority of quinn's own", || {
+        let is_there = ["ca.crt", "ca.key"].iter().all(|file| authority.join(file).exists());
+        is_there.then_some(()).ok_or_else(String::new)
+    });
+    Ok(sink)
+}
+
+fn round_trips(hosts: &Hosts, dir: &Path) -> Result<()> {
+    let (quic, netcat) = (given("QUIC")?, given("NETCAT")?);
+    let _sink = quic_sink(hosts, dir)?;
     let _echo = Running::start(hosts.b().command(&netcat).args(["listen-udp", &UDP_PORT.to_string()]))?;
     let echo = hosts.pod("echo", "b", &["listen-udp", "53"])?;
-    let (mut ours, mut plain) = (Vec::new(), Vec::new());
+    let (mut ours, mut plain, mut quinns) = (Vec::new(), Vec::new(), Vec::new());
     for run in 0..N_PAIRS {
         let said = hosts.run_pod(&format!("ping-{run}"), "a", &["ping", &format!("{echo}:53"), N_ROUND_TRIPS])?;
         ours.push(microseconds(&said)?);
         let far = format!("{}:{UDP_PORT}", hosts.b().address);
         plain.push(microseconds(&ask(hosts.a().command(&netcat).args(["ping", &far, N_ROUND_TRIPS]))?)?);
+        let mut ping = hosts.a().command(&quic);
+        ping.arg("ping").arg(dir.join(AUTHORITY)).args([&quic_address(hosts), N_ROUND_TRIPS]);
+        quinns.push(microseconds(&ask(&mut ping)?)?);
     }
     let added = ours.iter().zip(&plain).map(|(ours, plain)| ours - plain).collect::<Vec<_>>();
-    report_spread("UDP round trip, p50", &Spread::of(ours), "us", "without overlay", &Spread::of(plain));
+    let ours = Spread::of(ours);
+    report_spread("UDP round trip, p50", &ours, "us", "without overlay", &Spread::of(plain));
+    report_spread("", &ours, "us", "quinn's own, no guests", &Spread::of(quinns));
     report_limit("  what the overlay adds", &Spread::of(added.clone()), "us", "limit", 60.0);
     report("  at its best", percentile(&added, 0.0), "us", "limit", 60.0);
     Ok(())
