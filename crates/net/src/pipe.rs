@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use coracle_runtime::network::Connection;
+use coracle_runtime::network::{Account, Connection, Queued};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -63,6 +63,7 @@ enum Ended {
 #[derive(Debug, Default)]
 struct Direction {
     buffer: VecDeque<u8>,
+    queued: Queued,
     ended: Option<Ended>,
     reader_gone: bool,
     reader: Option<Waker>,
@@ -78,6 +79,7 @@ impl Direction {
             let n_back = back.len().min(buf.remaining());
             buf.put_slice(&back[..n_back]);
             self.buffer.drain(..n_front + n_back);
+            self.queued.shrink(self.buffer.len());
             let refill = self.buffer.len() <= REFILL_BELOW;
             return Poll::Ready(Ok(if refill { self.writer.take() } else { None }));
         }
@@ -98,8 +100,10 @@ impl Direction {
             None if self.reader_gone => return Poll::Ready(Err(ErrorKind::BrokenPipe.into())),
             None => {}
         }
-        let room = BUFFER_MAX - self.buffer.len();
-        if room == 0 {
+        let n_offered: usize = bufs.iter().map(|buf| buf.len()).sum();
+        let wanted = (self.buffer.len() + n_offered).min(BUFFER_MAX);
+        let room = self.queued.grow(wanted).saturating_sub(self.buffer.len());
+        if room == 0 && n_offered > 0 {
             wait(&mut self.writer, cx);
             return Poll::Pending;
         }
@@ -123,6 +127,7 @@ impl Direction {
     fn abandon(&mut self) -> (bool, Option<Waker>) {
         self.reader_gone = true;
         let unread = !std::mem::take(&mut self.buffer).is_empty();
+        self.queued.shrink(0);
         (unread, self.writer.take())
     }
 }
@@ -205,6 +210,10 @@ impl Connection for End {
 
     fn peer_addr(&self) -> SocketAddr {
         self.peer
+    }
+
+    fn charge_to(&mut self, account: Account) {
+        self.outgoing().lock().queued.charge_to(account);
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use coracle_runtime::network::{Datagrams, NetworkError};
+use coracle_runtime::network::{Account, Datagrams, NetworkError, Queued};
 use parking_lot::Mutex;
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
@@ -50,6 +50,7 @@ pub(crate) struct Queue {
 struct Waiting {
     datagrams: VecDeque<Datagram>,
     n_bytes: usize,
+    queued: Queued,
     closed: bool,
 }
 
@@ -57,10 +58,14 @@ impl Queue {
     pub(crate) fn push(&self, datagram: Datagram) {
         let mut waiting = self.waiting.lock();
         let n_bytes = datagram.payload.len() + DATAGRAM_OVERHEAD;
-        if waiting.closed || waiting.n_bytes + n_bytes > QUEUE_BYTES_MAX {
+        let wanted = waiting.n_bytes + n_bytes;
+        if waiting.closed || wanted > QUEUE_BYTES_MAX {
             return;
         }
-        waiting.n_bytes += n_bytes;
+        if waiting.queued.grow(wanted) < wanted {
+            return;
+        }
+        waiting.n_bytes = wanted;
         waiting.datagrams.push_back(datagram);
         drop(waiting);
         self.arrived.notify_one();
@@ -78,6 +83,8 @@ impl Queue {
         }
         let datagram = waiting.datagrams.pop_front()?;
         waiting.n_bytes -= datagram.payload.len() + DATAGRAM_OVERHEAD;
+        let left = waiting.n_bytes;
+        waiting.queued.shrink(left);
         if !waiting.datagrams.is_empty() {
             self.arrived.notify_one();
         }
@@ -250,6 +257,10 @@ fn deliver(pod: &Pod, to: SocketAddr, datagram: Datagram) -> Result<(), NetworkE
 impl Datagrams for PodDatagrams {
     fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    fn charge_to(&self, account: Account) {
+        self.queue.waiting.lock().queued.charge_to(account);
     }
 
     async fn send_to(&self, payload: Bytes, to: SocketAddr) -> Result<(), NetworkError> {

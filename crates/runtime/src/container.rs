@@ -78,7 +78,7 @@ pub struct ContainerSpec {
     pub stdin: Stdin,
     /// The guest is told that its standard streams are a terminal.
     pub terminal: bool,
-    /// Bytes of linear memory and tables that all live instances may hold together.
+    /// Bytes that all live instances may hold together: linear memories, tables, and the host's buffers for them.
     pub memory_max: Option<u64>,
     /// Cores, as in `0.5`, that all live instances may use together.
     pub cpu_max: Option<f64>,
@@ -162,7 +162,7 @@ pub enum Exit {
 pub struct Usage {
     /// CPU time of all its instances since it started.
     pub cpu_ns: u64,
-    /// Linear memory and tables that its live instances hold now.
+    /// Linear memories, tables and buffers of the host's that its live instances hold now.
     pub memory_bytes: u64,
     /// The most that it was at one time.
     pub memory_peak_bytes: u64,

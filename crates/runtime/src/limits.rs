@@ -1,9 +1,14 @@
-//! How much memory the instances of one container hold together, and the refusal when it becomes too much.
+//! How much memory the instances of one container hold together, with what the host holds for them, and the refusal when
+//! it becomes too much.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use wasmtime::ResourceLimiter;
+
+/// Bytes of the host's that are not worth being counted one by one: what waits is counted with what waits for it.
+const SMALL: usize = 4 << 10;
 
 /// What all live instances of a container hold.
 #[derive(Debug)]
@@ -65,7 +70,16 @@ impl MemoryAccount {
         self.n_instances.load(Ordering::Relaxed)
     }
 
-    fn take(&self, bytes: u64, own: u64) -> Result<(), MemoryExceeded> {
+    /// True when that much more may be held now.
+    pub(crate) fn has_room(&self, bytes: u64) -> bool {
+        self.used().saturating_add(bytes) <= self.max.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn give_back(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn take(&self, bytes: u64, own: u64) -> Result<(), MemoryExceeded> {
         let used = self.used.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let limit = self.max.load(Ordering::Relaxed);
         if used > limit {
@@ -89,11 +103,38 @@ impl Held {
         account.take(bytes, 0)?;
         Ok(Self { account: Arc::clone(account), bytes })
     }
+
+    /// What is held already: it counts, also where it is too much.
+    pub(crate) fn anyway(account: &Arc<MemoryAccount>, bytes: u64) -> Self {
+        let used = account.used.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        account.peak.fetch_max(used, Ordering::Relaxed);
+        Self { account: Arc::clone(account), bytes }
+    }
+
+    /// `bytes`, which count until the last of their owners lets them go.
+    pub(crate) fn bytes(account: &Arc<MemoryAccount>, bytes: Bytes) -> Result<Bytes, MemoryExceeded> {
+        if bytes.len() < SMALL {
+            return Ok(bytes);
+        }
+        let held = Self::new(account, bytes.len() as u64)?;
+        Ok(Bytes::from_owner(Counted { bytes, _held: held }))
+    }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         self.account.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+struct Counted {
+    bytes: Bytes,
+    _held: Held,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -187,6 +228,20 @@ mod tests {
         assert!(limiter.memory_growing(80, 81, None).is_err());
         account.set_max(None);
         assert!(limiter.memory_growing(80, 1000, None).unwrap());
+    }
+
+    #[test]
+    fn what_the_host_holds_counts_until_nobody_has_it() {
+        let account = MemoryAccount::new(Some(64 << 10));
+        let bytes = Held::bytes(&account, vec![0; 48 << 10].into()).unwrap();
+        let part = bytes.slice(..7);
+        assert_eq!(account.used(), 48 << 10);
+        assert!(Held::bytes(&account, vec![0; 48 << 10].into()).is_err());
+        assert!(account.has_room(16 << 10) && !account.has_room(17 << 10));
+        drop((bytes, part));
+        let _beyond = Held::anyway(&account, 65 << 10);
+        assert_eq!((account.used(), account.has_room(0)), (65 << 10, false));
+        assert_eq!(Held::bytes(&account, "small".into()).unwrap(), "small");
     }
 
     #[test]

@@ -9,10 +9,16 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+mod queued;
+
+pub use queued::{Account, Queued};
+
 /// A connected byte stream. Shutting down its write side is a half-close; dropping it closes it.
 pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin {
     fn local_addr(&self) -> SocketAddr;
     fn peer_addr(&self) -> SocketAddr;
+    /// From now on, what was written here and waits in this process's memory counts against `account`.
+    fn charge_to(&mut self, _account: Account) {}
 }
 
 /// A connected byte stream of any origin: in memory, a kernel socket handed over, or a stream from another node.
@@ -35,6 +41,8 @@ pub trait Datagrams: Send + Sync {
     async fn send_to(&self, payload: Bytes, to: SocketAddr) -> Result<(), NetworkError>;
     /// The next datagram and its sender. Cancel-safe.
     async fn recv_from(&self) -> Result<(Bytes, SocketAddr), NetworkError>;
+    /// From now on, datagrams that wait here count against `account`.
+    fn charge_to(&self, _account: Account) {}
 }
 
 /// A pod's view of the network. Every container of a pod shares one.

@@ -11,10 +11,11 @@ use tracing::debug;
 use crate::container::{ContainerSpec, Exec, Exit, Stdin, Usage};
 use crate::coredump::Cores;
 use crate::engine::Engine;
-use crate::limits::MemoryAccount;
+use crate::limits::{Held, MemoryAccount, MemoryExceeded};
 use crate::meter::{CpuAccount, Metered};
 use crate::module::{Entry, Module};
 use crate::mounts::Mounts;
+use crate::pipe::PIPE_BYTES_MAX;
 use crate::tasks::Tasks;
 use crate::{command, http};
 
@@ -159,9 +160,21 @@ impl Sandbox {
         match &module.entry {
             Entry::Http2(_) | Entry::Http3(_) => http::serve(Arc::clone(self)).await,
             Entry::Command2(_) | Entry::Command3(_) | Entry::Core(_) => {
+                let _stdin = match self.hold_stdin() {
+                    Ok(held) => held,
+                    Err(MemoryExceeded { limit, .. }) => return Exit::OutOfMemory { limit },
+                };
                 self.listening.open();
                 self.metered(command::run(Arc::clone(self), Arc::clone(module))).await
             }
+        }
+    }
+
+    /// Counts what may wait in its standard input.
+    fn hold_stdin(&self) -> Result<Option<Held>, MemoryExceeded> {
+        match &self.spec.stdin {
+            Stdin::Pipe(_) => Held::new(&self.memory, PIPE_BYTES_MAX as u64).map(Some),
+            Stdin::Empty | Stdin::Open => Ok(None),
         }
     }
 

@@ -97,7 +97,8 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Guest>) -> Result<()> {
     p3::add_to_linker(linker)
 }
 
-/// What the host holds for an open socket, as far as it counts against its container's memory.
+/// What the host holds for an open socket, as far as it counts against its container's memory: with what is read ahead,
+/// and what waits in the network's queues and is not counted there.
 const SOCKET_BYTES: u64 = 16 << 10;
 
 /// Counts one socket against the container's limits, for as long as it lives.

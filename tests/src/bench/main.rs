@@ -17,6 +17,7 @@ mod neighbours;
 mod objects;
 mod overlay;
 mod process;
+mod quota;
 mod rollout;
 mod scale;
 mod services;
@@ -36,6 +37,7 @@ const BENCHES: &[Bench] = &[
     ("http", http::run),
     ("isolated", isolated::run),
     ("neighbours", neighbours::run),
+    ("quota", quota::run),
     ("scale", scale::run),
     ("density", density::run),
     ("overlay", overlay::run),

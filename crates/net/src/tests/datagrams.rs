@@ -1,7 +1,7 @@
 //! UDP.
 
 use bytes::Bytes;
-use coracle_runtime::network::Datagrams;
+use coracle_runtime::network::{Account, Datagrams};
 use futures::FutureExt;
 
 use super::*;
@@ -167,4 +167,24 @@ async fn datagrams_leave_an_endpoint_that_the_table_has_no_more() {
             assert_eq!(received(&*server).await.0, "question");
         }
     }
+}
+
+#[tokio::test]
+async fn what_waits_for_a_reader_counts_against_its_memory_and_what_does_not_fit_is_lost() {
+    let node = node(1);
+    let (client, server) = (pod(&node, "10.244.1.2"), pod(&node, "10.244.1.3"));
+    let (client, server) = (bind(&client, "0.0.0.0:0"), bind(&server, "0.0.0.0:53"));
+    let account = Account::new(Some(32 << 10));
+    server.charge_to(account.clone());
+    for _ in 0..1000 {
+        client.send_to(Bytes::from(vec![0; 1000]), at("10.244.1.3:53")).await.unwrap();
+    }
+    assert!((31 << 10..=32 << 10).contains(&account.used()), "{}", account.used());
+    let mut n_received = 0;
+    while let Some(received) = server.recv_from().now_or_never() {
+        received.unwrap();
+        n_received += 1;
+    }
+    assert!((37..=39).contains(&n_received), "{n_received}");
+    assert_eq!(account.used(), 0);
 }

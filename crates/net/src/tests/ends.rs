@@ -4,6 +4,8 @@ use std::io::ErrorKind;
 
 use proptest::prelude::*;
 
+use coracle_runtime::network::Account;
+
 use super::*;
 
 fn ends() -> (Stream, Stream) {
@@ -119,4 +121,41 @@ proptest! {
         });
         prop_assert_eq!(received, sent);
     }
+}
+
+#[tokio::test]
+async fn who_has_no_memory_for_what_waits_is_held_up_until_it_is_read() {
+    let node = node(1);
+    let (client, server) = (pod(&node, "10.244.1.2"), pod(&node, "10.244.1.3"));
+    let listener = listen(&server, "0.0.0.0:80");
+    let (mut near, mut far) = connect(&client, &*listener, "10.244.1.3:80").await;
+    let account = Account::new(Some(32 << 10));
+    near.charge_to(account.clone());
+    let text = vec![7; 300 << 10];
+    let write = async {
+        for piece in text.chunks(10_000) {
+            near.write_all(piece).await.unwrap();
+        }
+        near.shutdown().await.unwrap();
+    };
+    let mut write = Box::pin(write);
+    assert!(futures::poll!(&mut write).is_pending());
+    assert!((20 << 10..=32 << 10).contains(&account.used()), "{}", account.used());
+    let mut read = Vec::new();
+    tokio::join!(write, async { far.read_to_end(&mut read).await.unwrap() });
+    assert_eq!((read.len(), account.used()), (text.len(), 0));
+}
+
+#[tokio::test]
+async fn what_is_never_read_is_given_back_with_its_connection() {
+    let node = node(1);
+    let (client, server) = (pod(&node, "10.244.1.2"), pod(&node, "10.244.1.3"));
+    let listener = listen(&server, "0.0.0.0:80");
+    let (mut near, far) = connect(&client, &*listener, "10.244.1.3:80").await;
+    let account = Account::new(None);
+    near.charge_to(account.clone());
+    near.write_all(&[7; 100 << 10]).await.unwrap();
+    assert_eq!(account.used(), 84 << 10);
+    drop((near, far));
+    assert_eq!(account.used(), 0);
 }

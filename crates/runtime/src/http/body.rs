@@ -14,8 +14,10 @@ use tokio::time::timeout;
 use tracing::debug;
 use wasmtime_wasi_http::{Error, WasiBody};
 
+use crate::http::refusal::Failure;
 use crate::http::wire::STALL_MAX;
 use crate::http::work::Work;
+use crate::limits::Held;
 
 /// Pieces of a body that wait for the client. The guest waits for room.
 const PIECES_MAX: usize = 2;
@@ -109,7 +111,7 @@ impl Source {
                 self.work.give_up();
                 Some(Err(Error::ConnectionReadTimeout))
             });
-            let Some(piece) = piece else { return };
+            let Some(piece) = piece.map(|piece| self.counted(piece)) else { return };
             let is_last = piece.is_err();
             match timeout(STALL_MAX, client.send(piece)).await {
                 Ok(Ok(())) if !is_last => {}
@@ -121,6 +123,18 @@ impl Source {
                 }
             }
         }
+    }
+
+    /// Counts what is on its way to the client against the container's memory.
+    fn counted(&mut self, piece: Piece) -> Piece {
+        let data = match piece?.into_data() {
+            Ok(data) => data,
+            Err(trailers) => return Ok(trailers),
+        };
+        Held::bytes(&self.work.sandbox().memory, data).map(Frame::data).map_err(|exceeded| {
+            self.work.refuse(exceeded);
+            Error::InternalError(Some(Failure::Crowded.text().into()))
+        })
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {

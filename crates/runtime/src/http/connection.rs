@@ -17,7 +17,8 @@ use tracing::debug;
 use crate::http::exchange;
 use crate::http::server::Server;
 use crate::http::wire::Wire;
-use crate::network::Stream;
+use crate::limits::Held;
+use crate::network::{Account, Stream};
 use crate::sandbox::Sandbox;
 
 /// How long idle connections outlive the container's being told to terminate.
@@ -27,11 +28,25 @@ const HEAD_TIME_MAX: Duration = Duration::from_secs(60);
 /// How often the other side of an HTTP/2 connection is asked whether it is there, and how long it may take to say so.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIME_MAX: Duration = Duration::from_secs(20);
+/// What the host holds for a connection, as far as it counts against its container's memory.
+const CONNECTION_BYTES: u64 = 16 << 10;
+/// The head of a request, and what is read or written ahead of who takes it.
+const BUFFER_MAX: usize = 64 << 10;
 /// Requests that one HTTP/2 connection may have open.
 const STREAMS_MAX: u32 = 256;
 
 /// Serves until the client or the guest ends it, or a while after `token` was cancelled.
-pub(crate) async fn serve(server: Arc<Server>, stream: Stream, token: CancellationToken) -> Result<(), Infallible> {
+///
+/// A container without room for it closes it at once.
+pub(crate) async fn serve(server: Arc<Server>, mut stream: Stream, token: CancellationToken) -> Result<(), Infallible> {
+    let memory = &server.sandbox.memory;
+    // Where parts cannot be written as they are, they are copied together first.
+    let copied = if stream.is_write_vectored() { 0 } else { BUFFER_MAX as u64 };
+    let Ok(_held) = Held::new(memory, CONNECTION_BYTES + copied) else {
+        debug!(container = %server.sandbox.spec.name, "closed a connection for which there was no memory");
+        return Ok(());
+    };
+    stream.charge_to(Account(Arc::clone(memory)));
     let http = builder(&server.sandbox);
     let wire = Wire::new(stream, &server.sandbox.requests);
     let shared = Arc::new((server, token.clone()));
@@ -65,6 +80,7 @@ fn builder(sandbox: &Arc<Sandbox>) -> auto::Builder<InTasks> {
     let mut http = auto::Builder::new(InTasks(Arc::clone(sandbox)));
     // A client that has said all it wants to say still gets its answer.
     http.http1().pipeline_flush(true).half_close(true).timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX);
+    http.http1().max_buf_size(BUFFER_MAX);
     let mut http2 = http.http2();
     http2.timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
     http2.keep_alive_interval(PING_INTERVAL).keep_alive_timeout(PING_TIME_MAX);

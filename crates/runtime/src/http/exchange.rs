@@ -21,6 +21,7 @@ use crate::http::refusal::{self, Failure};
 use crate::http::request_id::RequestId;
 use crate::http::server::Server;
 use crate::http::work::{Work, words_for};
+use crate::limits::Held;
 
 /// A body that the guest has ready up to this length is sent whole, with its length.
 const READ_AHEAD_MAX: usize = 64 << 10;
@@ -88,8 +89,17 @@ async fn send(response: Response<WasiBody>, mut work: Work) -> Response<Body> {
     if let Some((failure, id)) = source.work.failed() {
         return failure.response(id);
     }
-    let body = if is_whole { Body::Whole(concatenated(source.ready.drain(..))) } else { source.pumped() };
-    Response::from_parts(parts, body)
+    if !is_whole {
+        return Response::from_parts(parts, source.pumped());
+    }
+    match Held::bytes(&source.work.sandbox().memory, concatenated(source.ready.drain(..))) {
+        Ok(body) => Response::from_parts(parts, Body::Whole(body)),
+        Err(exceeded) => {
+            source.work.refuse(exceeded);
+            let (failure, id) = source.work.failed().expect("it has just been refused");
+            failure.response(id)
+        }
+    }
 }
 
 fn concatenated(frames: impl ExactSizeIterator<Item = Result<Frame<Bytes>, Error>>) -> Bytes {

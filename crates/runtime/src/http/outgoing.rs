@@ -22,14 +22,17 @@ use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode as ErrorCode2;
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode as ErrorCode3;
 use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody, WasiHttpHooks};
 
-use crate::http::Tls;
-use crate::network::{Network, NetworkError, Stream};
+use crate::http::work::REQUEST_BYTES;
+use crate::limits::Held;
+use crate::network::{Account, Network, NetworkError, Stream};
 use crate::sandbox::Sandbox;
 
 /// What `wasi:http` leaves to the host when the guest sets no limit.
 const TIMEOUT: Duration = Duration::from_secs(600);
 const HTTP_PORT: u16 = 80;
 const HTTPS_PORT: u16 = 443;
+/// What a guest writes to a body at a time. One such piece waits for the connection.
+const CHUNK_MAX: usize = 64 << 10;
 
 /// A connection, be it in the clear or under TLS.
 trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -59,6 +62,14 @@ impl WasiHttpHooks for Outgoing {
         Box::new(send(Arc::clone(&self.0), request, options.unwrap_or_default()))
     }
 
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK_MAX
+    }
+
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK_MAX
+    }
+
     fn p2_error_from_hyper(&mut self, error: &hyper::Error) -> ErrorCode2 {
         debug!(%error, "a guest's request failed");
         ErrorCode2::HttpProtocolError
@@ -77,14 +88,15 @@ async fn send(
 ) -> Result<(Response<WasiBody>, IoResult)> {
     let is_secure = request.uri().scheme() == Some(&Scheme::HTTPS);
     let authority = request.uri().authority().cloned().ok_or(Error::HttpRequestUriInvalid)?;
+    let held = Held::new(&sandbox.memory, REQUEST_BYTES).map_err(|_| Error::ConnectionLimitReached)?;
     let connecting = async {
-        let wire = connect(&*sandbox.spec.network, &sandbox.engine.tls, &authority, is_secure).await?;
+        let wire = connect(&sandbox, &authority, is_secure).await?;
         handshake(TokioIo::new(wire)).await.map_err(Error::from)
     };
     let connected = timeout(options.connect_timeout.unwrap_or(TIMEOUT), connecting).await;
     let (sender, io) = connected.map_err(|_| Error::ConnectionTimeout)??;
     *request.uri_mut() = Uri::from(target(request.uri()));
-    exchange(sender, io, request, &options).await
+    exchange(sender, io, request, &options, held).await
 }
 
 /// What the request line has: the authority went into the Host header, and a path has a slash at least.
@@ -97,11 +109,12 @@ fn target(uri: &Uri) -> PathAndQuery {
     }
 }
 
-async fn connect(network: &dyn Network, tls: &Tls, authority: &Authority, is_secure: bool) -> Result<Box<dyn Wire>> {
+async fn connect(sandbox: &Sandbox, authority: &Authority, is_secure: bool) -> Result<Box<dyn Wire>> {
     let port = authority.port_u16().unwrap_or(if is_secure { HTTPS_PORT } else { HTTP_PORT });
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    let stream = dial(network, host, port).await?;
-    Ok(if is_secure { Box::new(tls.shake_hands(stream, host).await?) } else { Box::new(stream) })
+    let mut stream = dial(&*sandbox.spec.network, host, port).await?;
+    stream.charge_to(Account(Arc::clone(&sandbox.memory)));
+    Ok(if is_secure { Box::new(sandbox.engine.tls.shake_hands(stream, host).await?) } else { Box::new(stream) })
 }
 
 async fn dial(network: &dyn Network, host: &str, port: u16) -> Result<Stream> {
@@ -121,6 +134,7 @@ async fn exchange(
     io: Io,
     request: Request<WasiBody>,
     options: &RequestOptions,
+    held: Held,
 ) -> Result<(Response<WasiBody>, IoResult)> {
     let first_byte = options.first_byte_timeout.unwrap_or(TIMEOUT);
     let mut sending = pin!(timeout(first_byte, sender.send_request(request)));
@@ -146,7 +160,7 @@ async fn exchange(
     let response = response.map(|incoming| {
         let mut silence = interval(between);
         silence.reset();
-        Received { incoming, silence }.boxed_unsync()
+        Received { incoming, silence, _held: held }.boxed_unsync()
     });
     let rest = async move {
         match io {
@@ -161,6 +175,7 @@ async fn exchange(
 struct Received {
     incoming: Incoming,
     silence: Interval,
+    _held: Held,
 }
 
 impl http_body::Body for Received {

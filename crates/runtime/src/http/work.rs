@@ -17,10 +17,14 @@ use crate::http::instance::{Answer, Instance};
 use crate::http::refusal::Failure;
 use crate::http::request_id::RequestId;
 use crate::http::server::Server;
-use crate::limits::MemoryExceeded;
+use crate::limits::{Held, MemoryExceeded};
 use crate::meter::Metered;
 use crate::sandbox::Sandbox;
 use crate::trap;
+
+/// What the host holds for a request while an instance is at work on it, as far as it counts against its container's
+/// memory: what of both bodies is on its way.
+pub(crate) const REQUEST_BYTES: u64 = 64 << 10;
 
 /// A guest at work on a request. Let go before it has ended, it goes on among the container's tasks.
 pub(crate) struct Work {
@@ -90,6 +94,12 @@ impl Work {
         self.call = None;
     }
 
+    /// Ends the guest, for whose answer there is no memory.
+    pub(crate) fn refuse(&mut self, exceeded: MemoryExceeded) {
+        self.call = None;
+        self.fail(Failure::Crowded, &format!("{exceeded}\n"));
+    }
+
     /// Ends the work with a failure, and tells the container's error output.
     pub(crate) fn fail(&mut self, failure: Failure, words: &str) {
         let id = RequestId::new(self.sent_id.take());
@@ -125,6 +135,7 @@ async fn call(
     sender: oneshot::Sender<Answer>,
     place: OwnedSemaphorePermit,
 ) -> wasmtime::Result<()> {
+    let _held = Held::new(&server.sandbox.memory, REQUEST_BYTES)?;
     let in_flight = server.sandbox.requests.begin();
     let mut instance = match server.pool.take() {
         Some(kept) => kept,

@@ -16,11 +16,14 @@ use wasmtime_wasi_io::poll::Pollable;
 use wasmtime_wasi_io::streams::{InputStream, OutputStream, StreamError, StreamResult};
 
 use super::bindings::wasi::sockets::network::ErrorCode;
-use crate::network::Stream;
+use crate::limits::Held;
+use crate::network::{Account, Stream};
 use crate::sandbox::Sandbox;
 
 /// What is read or written at a time.
 const CHUNK_MAX: usize = 64 << 10;
+/// What may be written at a time where the container's memory has no room for more: it is paid for with the socket.
+const CHUNK_MIN: usize = 4 << 10;
 /// What is read ahead while a guest only waits for something to read.
 const READ_AHEAD: usize = 16 << 10;
 
@@ -36,6 +39,8 @@ struct State {
     stream: Stream,
     /// What the guest wrote and the stream has not taken yet.
     pending: Bytes,
+    /// Counts `pending` while a task carries on with it.
+    held: Option<Held>,
     sending: Sending,
     /// A task of its own carries on with `pending`.
     is_driven: bool,
@@ -81,10 +86,12 @@ pub(crate) struct Writer {
 }
 
 impl Conn {
-    pub(crate) fn new(stream: Stream, sandbox: &Arc<Sandbox>) -> Arc<Self> {
+    pub(crate) fn new(mut stream: Stream, sandbox: &Arc<Sandbox>) -> Arc<Self> {
+        stream.charge_to(Account(Arc::clone(&sandbox.memory)));
         let state = State {
             stream,
             pending: Bytes::new(),
+            held: None,
             sending: Sending::Open,
             is_driven: false,
             blocked: None,
@@ -117,6 +124,7 @@ impl Conn {
             return;
         }
         state.is_driven = true;
+        state.held = Some(Held::anyway(&self.sandbox.memory, state.pending.len() as u64));
         self.sandbox.draining.send_modify(|n| *n += 1);
         let conn = Arc::clone(self);
         self.sandbox.tasks.spawn(async move {
@@ -130,10 +138,16 @@ impl Conn {
         let mut state = self.state.lock();
         ready!(state.poll_send(cx));
         state.is_driven = false;
+        state.held = None;
         if let Some(blocked) = state.blocked.take() {
             blocked.wake();
         }
         Poll::Ready(())
+    }
+
+    /// What may be written at a time.
+    fn permitted(&self) -> usize {
+        if self.sandbox.memory.has_room(CHUNK_MAX as u64) { CHUNK_MAX } else { CHUNK_MIN }
     }
 
     /// Waits until what was written has left, or cannot.
@@ -282,7 +296,7 @@ impl Writer {
         if state.sending != Sending::Open {
             return Poll::Ready(0);
         }
-        let n = buf.len().min(CHUNK_MAX);
+        let n = buf.len().min(self.conn.permitted());
         state.pending = Bytes::copy_from_slice(&buf[..n]);
         self.conn.advance(&mut state);
         Poll::Ready(n)
@@ -308,7 +322,7 @@ impl OutputStream for Writer {
     fn check_write(&mut self) -> StreamResult<usize> {
         let state = self.conn.state.lock();
         state.may_write()?;
-        Ok(if state.is_driven { 0 } else { CHUNK_MAX })
+        Ok(if state.is_driven { 0 } else { self.conn.permitted() })
     }
 }
 

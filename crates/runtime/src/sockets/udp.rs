@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::Bytes;
 use futures::FutureExt;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi_io::poll::Pollable;
 
@@ -17,7 +17,9 @@ use super::Counted;
 use super::address::{self, Family};
 use super::bindings::wasi::sockets::network::ErrorCode;
 use super::options::Options;
-use crate::network::{Datagrams, NetworkError};
+use crate::limits::Held;
+use crate::network::{Account, Datagrams, NetworkError};
+use crate::sandbox::Sandbox;
 
 /// The largest datagram that its length field can tell.
 pub(super) const DATAGRAM_MAX: usize = u16::MAX as usize;
@@ -56,7 +58,10 @@ impl UdpSocket {
             State::Unbound => {}
         }
         let local = self.family.local(local)?;
-        self.state = State::BindStarted(self.counted.sandbox.spec.network.bind_udp(local)?);
+        let sandbox = &self.counted.sandbox;
+        let datagrams = sandbox.spec.network.bind_udp(local)?;
+        datagrams.charge_to(Account(Arc::clone(&sandbox.memory)));
+        self.state = State::BindStarted(datagrams);
         Ok(())
     }
 
@@ -103,6 +108,7 @@ impl UdpSocket {
             family: self.family,
             remote: self.remote,
             refusal: Refusal::default(),
+            sandbox: Arc::clone(&self.counted.sandbox),
         }))
     }
 
@@ -163,6 +169,7 @@ pub(super) struct Peer {
     family: Family,
     remote: Option<SocketAddr>,
     refusal: Refusal,
+    sandbox: Arc<Sandbox>,
 }
 
 impl Peer {
@@ -178,6 +185,11 @@ impl Peer {
                 return Ok((payload, from));
             }
         }
+    }
+
+    /// Counts a datagram of so many bytes that waits outside of the guest and of the network.
+    pub(super) fn hold(&self, n_bytes: usize) -> Held {
+        Held::anyway(&self.sandbox.memory, n_bytes as u64)
     }
 
     pub(super) async fn send(&self, payload: Bytes, to: SocketAddr) -> Result<(), NetworkError> {
@@ -213,14 +225,14 @@ fn destination(
 pub struct Incoming {
     peer: Arc<Peer>,
     /// What came while the guest was waiting for it.
-    received: Option<Received>,
+    received: Option<(Received, Held)>,
 }
 
 impl Incoming {
     /// The next datagram, if it is there.
     pub(super) fn next(&mut self) -> Option<Received> {
         match self.received.take() {
-            Some(received) => Some(received),
+            Some((received, _)) => Some(received),
             None => self.peer.receive().now_or_never(),
         }
     }
@@ -230,20 +242,20 @@ impl Incoming {
 impl Pollable for Incoming {
     async fn ready(&mut self) {
         if self.received.is_none() {
-            self.received = Some(self.peer.receive().await);
+            let received = self.peer.receive().await;
+            let n_bytes = received.as_ref().map_or(0, |(payload, _)| payload.len());
+            self.received = Some((received, self.peer.hold(n_bytes)));
         }
     }
 }
-
-type SendingOne = Pin<Box<dyn Future<Output = Result<(), NetworkError>> + Send>>;
 
 /// Datagrams to the network.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct Outgoing {
     peer: Arc<Peer>,
     n_permitted: usize,
-    /// One that the network has not taken yet.
-    sending: Option<SendingOne>,
+    /// How one went that the network did not take at once. A task of its own carries on with it: the guest may not ask.
+    sending: Option<oneshot::Receiver<Result<(), NetworkError>>>,
 }
 
 impl Outgoing {
@@ -270,19 +282,37 @@ impl Outgoing {
         if self.sending.is_some() {
             return Ok(false);
         }
-        let peer = Arc::clone(&self.peer);
-        self.sending = Some(Box::pin(async move { peer.send(payload.into(), to).await }));
-        match self.poll_sent(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(sent) => sent.map(|()| true),
-            Poll::Pending => Ok(true),
+        let (peer, n_bytes) = (Arc::clone(&self.peer), payload.len());
+        let mut sending = Box::pin(async move { peer.send(payload.into(), to).await });
+        match sending.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(sent) => sent.map(|()| true).map_err(ErrorCode::from),
+            Poll::Pending => {
+                self.carry_on(sending, n_bytes);
+                Ok(true)
+            }
         }
+    }
+
+    fn carry_on(&mut self, sending: impl Future<Output = Result<(), NetworkError>> + Send + 'static, n_bytes: usize) {
+        let (tell, told) = oneshot::channel();
+        let (sandbox, held) = (Arc::clone(&self.peer.sandbox), self.peer.hold(n_bytes));
+        sandbox.draining.send_modify(|n| *n += 1);
+        self.peer.sandbox.tasks.spawn(async move {
+            let sent = sending.await;
+            drop(held);
+            // Nobody may want to know.
+            let _ = tell.send(sent);
+            sandbox.draining.send_modify(|n| *n -= 1);
+        });
+        self.sending = Some(told);
     }
 
     fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ErrorCode>> {
         let Some(sending) = &mut self.sending else { return Poll::Ready(Ok(())) };
-        let sent = ready!(sending.as_mut().poll(cx));
+        let sent = ready!(Pin::new(sending).poll(cx));
         self.sending = None;
-        Poll::Ready(sent.map_err(ErrorCode::from))
+        // Without an answer, the container has ended.
+        Poll::Ready(sent.unwrap_or(Ok(())).map_err(ErrorCode::from))
     }
 }
 

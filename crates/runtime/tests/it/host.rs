@@ -145,6 +145,8 @@ impl Datagrams for Bound {
     }
 
     async fn send_to(&self, payload: Bytes, to: SocketAddr) -> Result<(), NetworkError> {
+        // Not at once, as on a socket that is full.
+        tokio::task::yield_now().await;
         let bound = self.fabric.datagrams.lock().unwrap().get(&to).cloned();
         if let Some(bound) = bound {
             let _ = bound.try_send((payload, self.local));
@@ -188,6 +190,18 @@ impl AsyncRead for Pipe {
 impl AsyncWrite for Pipe {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,5 +1,6 @@
 //! Guests that answer requests, and guests that make them.
 
+mod memory;
 mod protocols;
 mod reuse;
 mod times;

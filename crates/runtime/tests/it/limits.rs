@@ -1,10 +1,13 @@
 //! Guests that want too much, and their neighbours.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use coracle_runtime::Exit;
+use coracle_runtime::network::Network;
+use coracle_runtime::{Exit, Stdin};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::host::{Fabric, load, run, runtime, start, with_name};
+use super::host::{Fabric, Running, load, run, runtime, start, with_name};
 
 const MIB: u64 = 1 << 20;
 
@@ -21,6 +24,46 @@ async fn memory_within_the_limit_is_counted() {
     hog.output.shows("holding 10 MiB").await;
     let held = hog.container.usage().memory_bytes;
     assert!((10 * MIB..14 * MIB).contains(&held), "{held}");
+}
+
+#[tokio::test]
+async fn what_a_guest_wrote_and_nobody_reads_is_counted_and_so_is_its_standard_input() {
+    let (runtime, host) = (runtime(), Fabric::new().host(1, "echo"));
+    let echo = load(&runtime, "echo-tcp").await;
+    let echo = start(&runtime, &echo, &host, |spec| {
+        spec.args = with_name("echo-tcp", &["7"]);
+        spec.stdin = Stdin::Pipe(Arc::default());
+    });
+    echo.output.shows("listening on").await;
+    let mut stream = host.connect(None, "10.0.0.1:7".parse().unwrap()).await.unwrap();
+    stream.write_all(b"x").await.unwrap();
+    stream.read_exact(&mut [0]).await.unwrap();
+    let before = echo.container.usage().memory_bytes;
+    let flood = async {
+        loop {
+            stream.write_all(&[0; 1000]).await.unwrap();
+        }
+    };
+    let is_counted = async {
+        while echo.container.usage().memory_bytes < before + 1000 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = flood => {}
+        () = is_counted => {}
+    }
+    let module = load(&runtime, "toolbox").await;
+    let [open, piped] = [Stdin::Open, Stdin::Pipe(Arc::default())].map(|stdin| {
+        start(&runtime, &module, &host, |spec| {
+            spec.args = with_name("toolbox", &["cat"]);
+            spec.stdin = stdin;
+        })
+    });
+    let held = |cat: &Running| cat.container.usage().memory_bytes;
+    while held(&open) < 1 << 20 || held(&piped) != held(&open) + (64 << 10) {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

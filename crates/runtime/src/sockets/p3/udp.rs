@@ -66,6 +66,7 @@ impl<T> HostUdpSocketWithStore<T> for Sockets {
         let (peer, to) = store.with(|mut store| -> SocketResult<_> {
             Ok(store.get().udp_3(&this)?.sending(to.map(SocketAddr::from))?)
         })?;
+        let _held = peer.hold(data.len());
         Ok(peer.send(data.into(), to).await?)
     }
 
