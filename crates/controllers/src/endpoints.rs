@@ -9,8 +9,19 @@ pub(crate) mod topology;
 
 use coracle_client::{Change, Informer, Key};
 use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 use crate::labels;
+
+/// Drops endpoints that nobody here reads, and there may be many: of slices that others manage only the nodes count.
+pub(crate) fn trim(slice: &mut EndpointSlice) {
+    let is_ours = slices::is_ours(slice) || mirrored::is_ours(slice);
+    if let Some(endpoints) = &mut slice.endpoints {
+        endpoints.retain(|endpoint| is_ours || endpoint.node_name.is_some());
+        endpoints.iter_mut().for_each(|endpoint| endpoint.addresses.shrink_to_fit());
+        endpoints.shrink_to_fit();
+    }
+}
 
 /// The services that a change of a pod concerns: those that selected it before, or do now.
 pub(crate) fn keys_of_pod(services: &Informer<Service>, change: &Change<Pod>) -> Vec<Key> {

@@ -18,7 +18,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::{Api, Client, Resource};
 
-use crate::{bootstrap_tokens, job, labels, owners};
+use crate::{bootstrap_tokens, endpoints, job, labels, owners};
 
 /// Index by the uid of the managing owner.
 pub(crate) const BY_CONTROLLER: &str = "controller";
@@ -85,7 +85,9 @@ impl Informers {
             cron_jobs: Informer::new(Api::all(client.clone())),
             disruption_budgets: Informer::new(Api::all(client.clone())),
             services: Informer::new(Api::all(client.clone())),
-            endpoint_slices: Informer::new(Api::all(client.clone())).indexed(BY_SERVICE, service_of),
+            endpoint_slices: Informer::new(Api::all(client.clone()))
+                .indexed(BY_SERVICE, service_of)
+                .trimmed(endpoints::trim),
             endpoints: Informer::new(Api::all(client.clone())),
             nodes: Informer::new(Api::all(client.clone())),
             leases: Informer::new(Api::namespaced(client.clone(), NODE_LEASES)),

@@ -56,7 +56,7 @@ impl Machine {
         ca_pem: &str,
     ) -> Result<Self> {
         let services = Informer::new(Api::all(client.clone()));
-        let slices = Informer::new(Api::all(client.clone()));
+        let slices = Informer::new(Api::all(client.clone())).trimmed(coracle_proxy::trim);
         let neighbours = Neighbours::new(client);
         let (services, slices, neighbours) = match &record {
             Some(dir) => (

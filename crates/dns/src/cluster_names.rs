@@ -1,6 +1,6 @@
 //! Keeps a zone in step with the API server, and answers the fabric from it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -132,7 +132,8 @@ impl ClusterNames {
 #[derive(Debug, Default)]
 struct Known {
     services: HashMap<Key, Arc<Service>>,
-    slices: HashMap<Key, BTreeMap<String, Arc<EndpointSlice>>>,
+    /// Of each service, by their names.
+    slices: HashMap<Key, Vec<Arc<EndpointSlice>>>,
     stale: BTreeSet<Key>,
 }
 
@@ -154,7 +155,10 @@ impl Known {
                 self.stale.insert(service);
             }
             if let Some((service, slice)) = new.and_then(|slice| Some((service_of(&slice)?, slice))) {
-                self.slices.entry(service.clone()).or_default().insert(key.name, slice);
+                let slices = self.slices.entry(service.clone()).or_default();
+                let idx = slices.partition_point(|known| known.metadata.name < slice.metadata.name);
+                slices.reserve_exact(1);
+                slices.insert(idx, slice);
                 self.stale.insert(service);
             }
         }
@@ -162,7 +166,7 @@ impl Known {
 
     fn forget_slice(&mut self, service: &Key, name: &str) {
         if let Some(slices) = self.slices.get_mut(service) {
-            slices.remove(name);
+            slices.retain(|slice| slice.metadata.name.as_deref() != Some(name));
             if slices.is_empty() {
                 self.slices.remove(service);
             }
@@ -183,8 +187,7 @@ impl Known {
     }
 
     fn record(&self, key: &Key) -> Option<Record> {
-        let slices = self.slices.get(key).into_iter().flat_map(|slices| slices.values());
-        let slices: Vec<&EndpointSlice> = slices.map(|slice| &**slice).collect();
+        let slices: Vec<&EndpointSlice> = self.slices.get(key).into_iter().flatten().map(|slice| &**slice).collect();
         Record::new(self.services.get(key)?, &slices)
     }
 }

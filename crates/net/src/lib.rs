@@ -39,7 +39,7 @@ pub use names::{Answer, Asks, Names, Resolver, Search};
 pub use pipe::{End, pipe};
 pub use pod::{PodIdentity, PodNetwork};
 pub use route::{Header, Link, RouteTable};
-pub use services::{Endpoint, Outstanding, Protocol, Route, ServiceRoutes, Via};
+pub use services::{Counter, Endpoint, Outstanding, Protocol, Route, ServiceRoutes, Via};
 
 /// What keeps a pod from being attached.
 #[derive(Debug, thiserror::Error)]

@@ -20,21 +20,32 @@ pub enum Via {
     Host,
 }
 
+/// What knows how many connections an endpoint has.
+pub trait Counter: std::fmt::Debug + Send + Sync {
+    fn count(&self) -> &AtomicUsize;
+}
+
+impl Counter for AtomicUsize {
+    fn count(&self) -> &AtomicUsize {
+        self
+    }
+}
+
 /// One connection more for an endpoint, for as long as this lives.
 #[derive(Debug)]
-pub struct Outstanding(Arc<AtomicUsize>);
+pub struct Outstanding(Arc<dyn Counter>);
 
 impl Outstanding {
     /// Counts one more in `counter`.
-    pub fn begin(counter: &Arc<AtomicUsize>) -> Self {
-        counter.fetch_add(1, Ordering::Relaxed);
-        Self(counter.clone())
+    pub fn begin(counter: Arc<dyn Counter>) -> Self {
+        counter.count().fetch_add(1, Ordering::Relaxed);
+        Self(counter)
     }
 }
 
 impl Drop for Outstanding {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.count().fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -5,29 +5,51 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use coracle_net::{Endpoint, Outstanding, Route, Via};
+use coracle_net::{Counter, Endpoint, Outstanding, Protocol, Route, Via};
 use ipnet::IpNet;
 use rand::Rng;
 use tokio::time::Instant;
 
 use crate::affinity::Affinity;
 
-/// One endpoint. The count of its connections is shared by every service and every table that names it.
+/// Where an endpoint is, and how many connections it has: one for every service and every table that names it.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    pub(crate) at: (SocketAddr, Protocol),
+    n_outstanding: AtomicUsize,
+}
+
+impl Counted {
+    pub(crate) fn new(address: SocketAddr, protocol: Protocol) -> Self {
+        Self { at: (address, protocol), n_outstanding: AtomicUsize::new(0) }
+    }
+}
+
+impl Counter for Counted {
+    fn count(&self) -> &AtomicUsize {
+        &self.n_outstanding
+    }
+}
+
+/// One endpoint of a service.
 #[derive(Clone, Debug)]
 pub(crate) struct Backend {
-    pub(crate) address: SocketAddr,
+    pub(crate) counted: Arc<Counted>,
     pub(crate) via: Via,
-    pub(crate) n_outstanding: Arc<AtomicUsize>,
 }
 
 impl Backend {
+    fn address(&self) -> SocketAddr {
+        self.counted.at.0
+    }
+
     fn route(&self) -> Route {
-        let outstanding = Some(Outstanding::begin(&self.n_outstanding));
-        Route::Endpoint(Endpoint { address: self.address, via: self.via, outstanding })
+        let outstanding = Some(Outstanding::begin(self.counted.clone()));
+        Route::Endpoint(Endpoint { address: self.address(), via: self.via, outstanding })
     }
 
     fn load(&self) -> usize {
-        self.n_outstanding.load(Ordering::Relaxed)
+        self.counted.n_outstanding.load(Ordering::Relaxed)
     }
 }
 
@@ -46,7 +68,7 @@ impl Backends {
     }
 
     pub(crate) fn has(&self, endpoint: SocketAddr) -> bool {
-        self.usable.iter().any(|backend| backend.address == endpoint)
+        self.usable.iter().any(|backend| backend.address() == endpoint)
     }
 
     /// The endpoint for one more connection of `client`, or none when all have refused.
@@ -56,11 +78,11 @@ impl Backends {
         };
         let now = Instant::now();
         let known = affinity.recall(client, *timeout, now).filter(|address| !refused.contains(address));
-        if let Some(backend) = known.and_then(|address| self.usable.iter().find(|b| b.address == address)) {
+        if let Some(backend) = known.and_then(|address| self.usable.iter().find(|b| b.address() == address)) {
             return backend.route();
         }
         let Some(backend) = self.least_busy_of_two(refused) else { return Route::NoEndpoints };
-        affinity.remember(client, backend.address, *timeout, now);
+        affinity.remember(client, backend.address(), *timeout, now);
         backend.route()
     }
 
@@ -68,7 +90,7 @@ impl Backends {
         if refused.is_empty() {
             return two_choices(self.usable.len(), |idx| &self.usable[idx]);
         }
-        let left: Vec<&Backend> = self.usable.iter().filter(|b| !refused.contains(&b.address)).collect();
+        let left: Vec<&Backend> = self.usable.iter().filter(|b| !refused.contains(&b.address())).collect();
         two_choices(left.len(), |idx| left[idx])
     }
 }
@@ -91,9 +113,8 @@ mod tests {
 
     fn backends(n: u16) -> Backends {
         let backend = |port| Backend {
-            address: SocketAddr::new([10, 0, 0, 1].into(), port),
+            counted: Arc::new(Counted::new(SocketAddr::new([10, 0, 0, 1].into(), port), Protocol::Tcp)),
             via: Via::Fabric,
-            n_outstanding: Arc::default(),
         };
         Backends { usable: (1..=n).map(backend).collect(), ..Backends::default() }
     }

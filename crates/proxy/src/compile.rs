@@ -1,9 +1,10 @@
 //! From one Service and its EndpointSlices to its rows of the table. Pure, but for the memory that outlives a table:
 //! counts of connections, and where clients were sent.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::borrow::Borrow;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use k8s_openapi::api::core::v1::{LoadBalancerIngress, Service, ServicePort, Serv
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 
 use crate::affinity::Affinity;
-use crate::backends::{Backend, Backends};
+use crate::backends::{Backend, Backends, Counted};
 use crate::health::Health;
 use crate::table::{Door, Node};
 
@@ -34,14 +35,19 @@ pub(crate) struct Compiled {
 /// What is carried over from one table to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    outstanding: HashMap<(SocketAddr, Protocol), Weak<AtomicUsize>>,
+    endpoints: HashSet<Known>,
     affinities: HashMap<(Key, String, Protocol), Weak<Affinity>>,
     prune_at: usize,
 }
 
 impl Memory {
-    fn outstanding(&mut self, endpoint: SocketAddr, protocol: Protocol) -> Arc<AtomicUsize> {
-        recall(self.outstanding.entry((endpoint, protocol)).or_default())
+    fn endpoint(&mut self, address: SocketAddr, protocol: Protocol) -> Arc<Counted> {
+        if let Some(Known(counted)) = self.endpoints.get(&(address, protocol)) {
+            return counted.clone();
+        }
+        let counted = Arc::new(Counted::new(address, protocol));
+        self.endpoints.insert(Known(counted.clone()));
+        counted
     }
 
     fn affinity(&mut self, service: Key, port: String, protocol: Protocol) -> Arc<Affinity> {
@@ -49,12 +55,36 @@ impl Memory {
     }
 
     fn prune(&mut self) {
-        if self.outstanding.len() + self.affinities.len() < self.prune_at {
+        if self.endpoints.len() + self.affinities.len() < self.prune_at {
             return;
         }
-        self.outstanding.retain(|_, kept| kept.strong_count() > 0);
+        self.endpoints.retain(|Known(counted)| Arc::strong_count(counted) > 1);
         self.affinities.retain(|_, kept| kept.strong_count() > 0);
-        self.prune_at = self.outstanding.len() + self.affinities.len() + PRUNE_EVERY;
+        self.prune_at = self.endpoints.len() + self.affinities.len() + PRUNE_EVERY;
+    }
+}
+
+/// An endpoint in a set, where it is found by what it is.
+#[derive(Debug)]
+struct Known(Arc<Counted>);
+
+impl Borrow<(SocketAddr, Protocol)> for Known {
+    fn borrow(&self) -> &(SocketAddr, Protocol) {
+        &self.0.at
+    }
+}
+
+impl PartialEq for Known {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.at == other.0.at
+    }
+}
+
+impl Eq for Known {}
+
+impl Hash for Known {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.at.hash(state);
     }
 }
 
@@ -152,8 +182,7 @@ impl Row<'_> {
             Some(address) if via == Via::Host => vec![address],
             _ => usable(&self.candidates(v4), self.is_local_only(traffic)),
         };
-        let backend =
-            |address| Backend { address, via, n_outstanding: self.memory.outstanding(address, self.protocol) };
+        let backend = |address| Backend { counted: self.memory.endpoint(address, self.protocol), via };
         let usable = addresses.into_iter().map(backend).collect();
         let sources = if traffic == Traffic::External { self.sources.clone() } else { Arc::default() };
         Arc::new(Backends { usable, affinity: self.affinity(), sources })

@@ -25,3 +25,4 @@ mod tests;
 pub use node_ports::NodePorts;
 pub use proxy::{Config, Proxy};
 pub use table::{Door, Node, Table, table};
+pub use world::trim;

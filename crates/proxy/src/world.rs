@@ -1,6 +1,6 @@
 //! What the API server says of services and their endpoints, grouped by service. It decides nothing.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use coracle_client::{Change, Key};
@@ -15,11 +15,28 @@ pub(crate) fn service_of(slice: &EndpointSlice) -> Option<Key> {
     Some(Key::new(slice.metadata.namespace.clone().unwrap_or_default(), name))
 }
 
+/// Drops what no node reads of a slice: it is kept for as long as there is one.
+pub fn trim(slice: &mut EndpointSlice) {
+    let metadata = &mut slice.metadata;
+    (metadata.annotations, metadata.owner_references, metadata.generate_name) = (None, None, None);
+    if let Some(labels) = &mut metadata.labels {
+        labels.retain(|label, _| label == SERVICE_NAME);
+    }
+    for endpoint in slice.endpoints.iter_mut().flatten() {
+        (endpoint.target_ref, endpoint.deprecated_topology) = (None, None);
+        endpoint.addresses.shrink_to_fit();
+    }
+    if let Some(endpoints) = &mut slice.endpoints {
+        endpoints.shrink_to_fit();
+    }
+}
+
 /// Services and slices as last heard.
 #[derive(Debug, Default)]
 pub(crate) struct World {
     services: HashMap<Key, Arc<Service>>,
-    slices: HashMap<Key, BTreeMap<String, Arc<EndpointSlice>>>,
+    /// Of each service, by their names.
+    slices: HashMap<Key, Vec<Arc<EndpointSlice>>>,
 }
 
 impl World {
@@ -32,7 +49,7 @@ impl World {
     }
 
     pub(crate) fn slices(&self, service: &Key) -> Vec<&EndpointSlice> {
-        self.slices.get(service).into_iter().flat_map(|slices| slices.values()).map(|slice| &**slice).collect()
+        self.slices.get(service).into_iter().flatten().map(|slice| &**slice).collect()
     }
 
     /// Takes in what changed, and adds to `stale` whose rows that concerns.
@@ -53,8 +70,11 @@ impl World {
                 self.forget_slice(&service, &key.name);
                 stale.insert(service);
             }
-            if let Some(service) = new.as_deref().and_then(service_of) {
-                self.slices.entry(service.clone()).or_default().extend(new.map(|slice| (key.name, slice)));
+            if let Some((service, slice)) = new.and_then(|slice| Some((service_of(&slice)?, slice))) {
+                let slices = self.slices.entry(service.clone()).or_default();
+                let idx = slices.partition_point(|known| known.metadata.name < slice.metadata.name);
+                slices.reserve_exact(1);
+                slices.insert(idx, slice);
                 stale.insert(service);
             }
         }
@@ -62,7 +82,7 @@ impl World {
 
     fn forget_slice(&mut self, service: &Key, name: &str) {
         if let Some(slices) = self.slices.get_mut(service) {
-            slices.remove(name);
+            slices.retain(|slice| slice.metadata.name.as_deref() != Some(name));
             if slices.is_empty() {
                 self.slices.remove(service);
             }

@@ -50,7 +50,7 @@ fn has_selector(service: &Service) -> bool {
     service.spec.as_ref().is_some_and(|spec| spec.selector.is_some())
 }
 
-fn is_ours(slice: &EndpointSlice) -> bool {
+pub(super) fn is_ours(slice: &EndpointSlice) -> bool {
     slice.metadata.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY)).is_some_and(|by| by == MANAGER)
 }
 

@@ -43,7 +43,7 @@ pub(crate) fn key_of_slice(slice: &EndpointSlice) -> Option<Key> {
     is_ours(slice).then(|| Key::new(slice.metadata.namespace.as_deref().unwrap_or_default(), name))
 }
 
-fn is_ours(slice: &EndpointSlice) -> bool {
+pub(super) fn is_ours(slice: &EndpointSlice) -> bool {
     slice.metadata.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY)).is_some_and(|by| by == MANAGER)
 }
 

@@ -28,7 +28,7 @@ impl ServiceRoutes for InOrder {
         self.asked.lock().push(from);
         let mut endpoints = self.endpoints.iter().map(|text| at(text));
         let Some(address) = endpoints.find(|address| !refused.contains(address)) else { return Route::NoEndpoints };
-        let outstanding = Some(Outstanding::begin(&self.n_outstanding));
+        let outstanding = Some(Outstanding::begin(self.n_outstanding.clone()));
         Route::Endpoint(Endpoint { address, via: self.via, outstanding })
     }
 }
