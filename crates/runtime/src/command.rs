@@ -71,6 +71,6 @@ async fn examined<R, T: Send + 'static>(
 ) -> wasmtime::Result<R> {
     let Err(error) = ended else { return ended };
     sandbox.memory.note_last();
-    let (error, _store) = sandbox.cores.examine(error, store, &sandbox.spec.name).await;
+    let (error, _store) = sandbox.cores.examine(&sandbox.engine, error, store, &sandbox.spec.name).await;
     Err(error)
 }

@@ -11,6 +11,9 @@ use tracing::debug;
 use wasmtime::{Store, WasmCoreDump};
 use wasmtime_wasi::I32Exit;
 
+use crate::engine::Engine;
+use crate::limits::MemoryExceeded;
+
 /// Linear memory of a guest beyond which none of it is kept.
 const MEMORY_BYTES_MAX: usize = 64 << 20;
 /// Bytes of a dump: those memories, and names.
@@ -30,15 +33,17 @@ impl Cores {
     /// Keeps what a guest that ended with `error` was like, made away from the threads that serve guests: it may take a
     /// while. Guests that fail shortly after another leave nothing.
     ///
-    /// There is none of a guest that chose to exit, nor of one that held too much memory. The store comes back: what it
+    /// There is none of a guest that chose to exit, nor of one that wanted or held too much memory. The store comes back: what it
     /// holds must not end before the failure is known.
     pub(crate) async fn examine<T: Send + 'static>(
         &self,
+        engine: &Engine,
         error: wasmtime::Error,
         store: Store<T>,
         name: &str,
     ) -> (wasmtime::Error, Option<Store<T>>) {
-        if error.is::<I32Exit>() || !error.is::<WasmCoreDump>() || !self.is_due(Instant::now(), INTERVAL) {
+        let is_told = error.is::<I32Exit>() || error.is::<MemoryExceeded>() || !error.is::<WasmCoreDump>();
+        if is_told || !self.is_due(Instant::now(), INTERVAL) {
             return (error, Some(store));
         }
         let name = name.to_owned();
@@ -47,7 +52,7 @@ impl Cores {
             let dump = make(&error, &mut store, &name);
             (error, store, dump)
         };
-        match tokio::task::spawn_blocking(make).await {
+        match engine.aside(make).await {
             Ok((error, store, dump)) => {
                 dump.into_iter().for_each(|dump| self.keep(dump));
                 (error, Some(store))

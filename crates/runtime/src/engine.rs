@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use tokio::task::{JoinError, spawn_blocking};
 use tracing::warn;
 use wasmtime::{Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
@@ -54,6 +55,14 @@ impl Engine {
         let wasm = compiling(false).map_err(|error| Error::Engine(format!("{error:#}")))?;
         let (ticker, tls) = (Ticker::new(wasm.clone()), Tls::new(authorities_pem.to_owned()));
         Ok(Self { wasm, ticker, interrupts: false, tls, heavy: OnceLock::new() })
+    }
+
+    /// Does `work` of the host's that takes long, where it is in nobody's way.
+    pub(crate) async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        if self.interrupts { self.heavy().spawn(async { work() }).await } else { spawn_blocking(work).await }
     }
 
     /// The threads for guests that compute without pause, made when the first of them shows up.

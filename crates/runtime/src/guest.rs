@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tracing::warn;
-use wasmtime::Store;
 use wasmtime::component::ResourceTable;
+use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi::filesystem::{WasiFilesystemCtxView, WasiFilesystemView as _};
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -13,6 +13,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::container::{StdStream, Stdin};
 use crate::http::Outgoing;
 use crate::limits::Limiter;
+use crate::meter;
 use crate::sandbox::Sandbox;
 use crate::stdio::{Piped, Silent, Writer};
 
@@ -81,7 +82,11 @@ impl CoreGuest {
 
 pub(crate) fn yield_at_every_tick<T>(store: &mut Store<T>) {
     store.set_epoch_deadline(1);
-    store.epoch_deadline_async_yield_and_update(1);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|_| {
+        meter::note_interrupted();
+        Ok(UpdateDeadline::Yield(1))
+    });
 }
 
 fn wasi(sandbox: &Sandbox) -> WasiCtxBuilder {

@@ -45,7 +45,7 @@ impl Instance {
         sandbox: &Sandbox,
     ) -> (wasmtime::Error, Option<Store<Guest>>) {
         sandbox.memory.note_last();
-        sandbox.cores.examine(error, self.store, &sandbox.spec.name).await
+        sandbox.cores.examine(&sandbox.engine, error, self.store, &sandbox.spec.name).await
     }
 
     /// How many requests it has been given.
