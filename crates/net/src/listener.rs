@@ -17,9 +17,9 @@ const BACKLOG_MAX: usize = 4096;
 
 pub(crate) type Backlog = mpsc::Sender<Offer>;
 
-/// A connection that waits to be accepted.
+/// A connection that waits to be accepted. It is small, since a queue sets aside room for many, and most have none.
 pub(crate) enum Offer {
-    Pipe(Queued),
+    Pipe(Box<Queued>),
     /// With the way back for a stream that nobody accepts.
     HandedOver(Box<Carried>, Returned),
 }
@@ -33,7 +33,7 @@ pub(crate) type Returned = oneshot::Sender<Stream>;
 
 impl Offer {
     pub(crate) fn pipe(end: End) -> Self {
-        Self::Pipe(Queued(Some(end)))
+        Self::Pipe(Box::new(Queued(Some(end))))
     }
 
     fn accept(self) -> Stream {

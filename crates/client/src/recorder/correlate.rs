@@ -41,7 +41,7 @@ pub(super) enum Decision {
 pub(super) struct Correlator {
     component: String,
     host: String,
-    told: Memory<TellingKey, Event>,
+    told: Memory<TellingKey, Told>,
     similar: Memory<SimilarKey, Similar>,
     budgets: Memory<Object, Budget>,
 }
@@ -49,6 +49,13 @@ pub(super) struct Correlator {
 type Object = (String, String, String, String, String);
 type SimilarKey = (Object, EventType, &'static str);
 type TellingKey = (SimilarKey, String);
+
+/// An Event that was told, and how often. It is large, and many are remembered: the rest of it follows from what happens.
+#[derive(Clone, Copy)]
+struct Told {
+    first: Timestamp,
+    count: i32,
+}
 
 struct Similar {
     messages: BTreeSet<String>,
@@ -78,16 +85,16 @@ impl Correlator {
         if !self.within_budget(object, now) {
             return Decision::Drop;
         }
-        if let Some(event) = self.told.get_mut(&telling_key) {
-            event.count = Some(event.count.unwrap_or(1) + 1);
-            event.last_timestamp = Some(Time(now));
-            event.message = Some(message);
+        if let Some(told) = self.told.get_mut(&telling_key) {
+            told.count = told.count.saturating_add(1);
+            let told = *told;
+            let event = self.event(happening, message, told, now);
             let patch = json!({"count": event.count, "lastTimestamp": event.last_timestamp, "message": event.message});
-            return Decision::Repeat { event: event.clone(), patch };
+            return Decision::Repeat { event, patch };
         }
-        let event = self.event(happening, message, now);
-        self.told.insert(telling_key, event.clone());
-        Decision::Create(event)
+        let told = Told { first: now, count: 1 };
+        self.told.insert(telling_key, told);
+        Decision::Create(self.event(happening, message, told, now))
     }
 
     /// The message to tell, and what it counts as: itself, or one of too many that are alike.
@@ -120,9 +127,9 @@ impl Correlator {
         allowed
     }
 
-    fn event(&self, happening: Happening, message: String, now: Timestamp) -> Event {
+    fn event(&self, happening: Happening, message: String, told: Told, now: Timestamp) -> Event {
         let Happening { about, event_type, reason, message: _ } = happening;
-        let name = format!("{}.{:x}", about.name.as_deref().unwrap_or_default(), now.as_nanosecond());
+        let name = format!("{}.{:x}", about.name.as_deref().unwrap_or_default(), told.first.as_nanosecond());
         let namespace = about.namespace.clone().filter(|namespace| !namespace.is_empty());
         Event {
             metadata: ObjectMeta {
@@ -134,9 +141,9 @@ impl Correlator {
             reason: Some(reason.to_owned()),
             message: Some(message),
             type_: Some(event_type.as_str().to_owned()),
-            first_timestamp: Some(Time(now)),
+            first_timestamp: Some(Time(told.first)),
             last_timestamp: Some(Time(now)),
-            count: Some(1),
+            count: Some(told.count),
             source: Some(EventSource {
                 component: Some(self.component.clone()),
                 host: Some(self.host.clone()).filter(|host| !host.is_empty()),

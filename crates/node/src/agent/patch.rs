@@ -1,7 +1,6 @@
 //! The smallest strategic merge patch that turns the status in the API into the one that is wanted. Pure; touches only
 //! what the node owns.
 
-use k8s_openapi::api::core::v1::PodStatus;
 use serde_json::{Map, Value, json};
 
 const OWNED: [&str; 11] = [
@@ -19,11 +18,6 @@ const OWNED: [&str; 11] = [
 ];
 /// Lists that a strategic merge patch merges by a key.
 const MERGED: [(&str, &str); 3] = [("hostIPs", "ip"), ("podIPs", "ip"), ("conditions", "type")];
-
-/// A status as JSON, as patches compare it.
-pub(super) fn as_json(status: &PodStatus) -> Value {
-    serde_json::to_value(status).expect("a status is JSON")
-}
 
 /// What to send so that `known` becomes `wanted`; `None` when there is nothing to do.
 pub(super) fn between(known: &Value, wanted: &Value) -> Option<Value> {

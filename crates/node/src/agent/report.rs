@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::patch::{as_json, between};
+use super::patch::between;
 use crate::error::chain;
 
 const RETRY_BASE: Duration = Duration::from_millis(50);
@@ -69,12 +69,30 @@ pub(super) struct Report {
     namespace: String,
     name: String,
     uid: String,
-    known: Value,
+    known: Text,
     known_revision: u64,
-    wanted: Value,
+    wanted: Text,
     due: Option<Due>,
     is_in_flight: bool,
     backoff: Backoff,
+}
+
+/// A status as it is written: a tree of values takes five times the memory, for as long as the pod runs.
+#[derive(Clone, PartialEq, Eq)]
+struct Text(Box<str>);
+
+impl Text {
+    fn of(status: Option<&PodStatus>) -> Self {
+        Self::from(serde_json::to_string(&status))
+    }
+
+    fn from(json: serde_json::Result<String>) -> Self {
+        Self(json.expect("a status is JSON").into())
+    }
+
+    fn value(&self) -> Value {
+        serde_json::from_str(&self.0).expect("it was written here")
+    }
 }
 
 /// When a write is due.
@@ -87,17 +105,17 @@ enum Due {
 
 /// How a write ended.
 pub(super) struct Written {
-    sent: Value,
+    sent: Text,
     answer: Result<u64, kube::Error>,
 }
 
 impl Report {
     pub(super) fn new(client: kube::Client, pod: &Pod, desk: Arc<Desk>) -> Self {
         let meta = &pod.metadata;
-        let known = pod.status.as_ref().map(as_json).unwrap_or_default();
+        let known = Text::of(pod.status.as_ref());
         Self {
             client,
-            starting: is_blank(&known).then(|| Starting::at(&desk)),
+            starting: is_blank(&known.value()).then(|| Starting::at(&desk)),
             desk,
             namespace: meta.namespace.clone().unwrap_or_default(),
             name: meta.name.clone().unwrap_or_default(),
@@ -116,14 +134,14 @@ impl Report {
         let revision = revision_of(&pod.metadata);
         if revision > self.known_revision && !self.is_in_flight {
             self.known_revision = revision;
-            self.known = pod.status.as_ref().map(as_json).unwrap_or_default();
+            self.known = Text::of(pod.status.as_ref());
             self.plan();
         }
     }
 
     /// This is how the pod is.
     pub(super) fn want(&mut self, status: &PodStatus) {
-        let wanted = as_json(status);
+        let wanted = Text::of(Some(status));
         if wanted == self.wanted {
             return;
         }
@@ -136,8 +154,9 @@ impl Report {
             return;
         }
         let now = Instant::now();
-        let is_urgent = matters(&self.known, &self.wanted);
-        self.due = between(&self.known, &self.wanted).map(|_| match (is_urgent, self.due) {
+        let (known, wanted) = (self.known.value(), self.wanted.value());
+        let is_urgent = matters(&known, &wanted);
+        self.due = between(&known, &wanted).map(|_| match (is_urgent, self.due) {
             (_, Some(Due::At(at))) => Due::At(at.min(now)),
             (true, Some(Due::HeldSince(_)) | None) => Due::At(now),
             (false, held) => held.unwrap_or(Due::HeldSince(now)),
@@ -156,13 +175,13 @@ impl Report {
 
     /// True when the API knows all.
     pub(super) fn is_settled(&self) -> bool {
-        !self.is_in_flight && between(&self.known, &self.wanted).is_none()
+        !self.is_in_flight && between(&self.known.value(), &self.wanted.value()).is_none()
     }
 
     /// Begins a write. The status must not be wanted to be quicker than it is: call it when it is due.
     pub(super) fn write(&mut self) -> Option<impl Future<Output = Written> + Send + use<>> {
         self.due = None;
-        let patch = between(&self.known, &self.wanted)?;
+        let patch = between(&self.known.value(), &self.wanted.value())?;
         self.is_in_flight = true;
         self.starting = None;
         let body = json!({"metadata": {"uid": self.uid}, "status": patch});
@@ -203,12 +222,13 @@ impl Report {
     }
 
     /// What was sent is known; conditions that others own stay as they were.
-    fn acknowledge(&mut self, sent: Value) {
-        let others = conditions_of_others(&self.known, &sent);
-        self.known = sent;
-        if let Some(conditions) = self.known["conditions"].as_array_mut() {
+    fn acknowledge(&mut self, sent: Text) {
+        let mut known = sent.value();
+        let others = conditions_of_others(&self.known.value(), &known);
+        if let Some(conditions) = known["conditions"].as_array_mut() {
             conditions.extend(others);
         }
+        self.known = Text::from(serde_json::to_string(&known));
     }
 }
 
