@@ -141,6 +141,29 @@ impl Patch {
         }
     }
 
+    /// As [`Patch::result`], of a write that leaves the object's spec as it is: then that is not merged, nor checked.
+    fn result_beside_spec(
+        &self,
+        object: &Value,
+        message: &Message,
+        strictness: FieldValidation,
+    ) -> Result<(Value, Vec<String>), Status> {
+        let Self::Strategic { patch: Value::Object(patch), .. } = self else {
+            return self.result(object, message, strictness);
+        };
+        let is_beside = patch.keys().all(|name| matches!(name.as_str(), "kind" | "apiVersion" | "metadata" | "status"));
+        let (true, Some(spec), Some(members)) = (is_beside, object.get("spec"), object.as_object()) else {
+            return self.result(object, message, strictness);
+        };
+        let beside = members.iter().filter(|(name, _)| *name != "spec");
+        let beside = Value::Object(beside.map(|(name, value)| (name.clone(), value.clone())).collect());
+        let (mut result, warnings) = self.result(&beside, message, strictness)?;
+        if let Some(members) = result.as_object_mut() {
+            members.insert("spec".to_owned(), spec.clone());
+        }
+        Ok((result, warnings))
+    }
+
     fn refused(&self, patched: &Value, message: &Message, why: &str) -> Status {
         let text = Value::String(self.shown(patched, message));
         Status::invalid(no_kind(), "", &[FieldError::invalid("patch", &text, why)])
@@ -153,7 +176,12 @@ pub(crate) async fn patch(write: &Write<'_>, patch: &Patch) -> Result<Written, S
         Patch::Apply { config } => apply_config(write, config).await,
         Patch::Json(_) | Patch::Merge { .. } | Patch::Strategic { .. } => {
             guaranteed_update(write, |old| {
-                let (object, warnings) = patch.result(old, write.resource.schema, write.options.field_validation)?;
+                let (schema, strictness) = (write.resource.schema, write.options.field_validation);
+                let (object, warnings) = if write.part == Part::Status {
+                    patch.result_beside_spec(old, schema, strictness)?
+                } else {
+                    patch.result(old, schema, strictness)?
+                };
                 check_identity(write, patch, &object)?;
                 Ok(Change { object, ownership: Ownership::Derived, warnings })
             })

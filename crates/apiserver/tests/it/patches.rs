@@ -22,6 +22,28 @@ async fn each_type_of_patch_changes_the_object() {
 }
 
 #[tokio::test]
+async fn a_patch_of_the_status_leaves_the_spec_and_is_checked_all_the_same() {
+    let cluster = Cluster::start().await;
+    let base = "/apis/apps/v1/namespaces/default/deployments";
+    let deployment = json!({"metadata": {"name": "d"}, "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "d"}},
+        "template": {"metadata": {"labels": {"app": "d"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}});
+    let (_, created) = cluster.post(base, deployment).await;
+    let patch = async |query: &str, body: Value| {
+        cluster.patch(&format!("{base}/d/status{query}"), "strategic-merge-patch+json", body).await
+    };
+    for body in [
+        json!({"metadata": {"labels": {"a": "b"}}, "status": {"replicas": 1}}),
+        json!({"spec": {"replicas": 5}, "status": {"replicas": 2}}),
+    ] {
+        let (code, patched) = patch("", body.clone()).await;
+        assert_eq!((code, &patched["spec"]), (200, &created["spec"]), "{body}");
+        assert_eq!(patched["status"]["replicas"], body["status"]["replicas"]);
+    }
+    let (code, refused) = patch("?fieldValidation=Strict", json!({"status": {"replicaz": 1}})).await;
+    assert_eq!(code, 422, "{refused}");
+}
+
+#[tokio::test]
 async fn applies_conflict_with_each_other_unless_they_are_forced() {
     let cluster = Cluster::start().await;
     let config =
