@@ -70,6 +70,9 @@ pub(crate) async fn run(world: &World, file: &Path, program: &Program) -> Result
         fs::write(read_only.path().join(name), content).map_err(|error| error.to_string())?;
         spec.mounts.push(mount(&read_only, guest, true));
     }
+    // What every pod has besides.
+    let (etc, dev) = (of_a_pod()?, tempfile::tempdir().map_err(|error| error.to_string())?);
+    spec.mounts.extend([mount(&etc, "/etc", true), mount(&dev, "/dev", false)]);
     if let Some(text) = program.stdin {
         let pipe = Arc::new(Pipe::default());
         pipe.push(Bytes::from_static(text.as_bytes())).map_err(|error| error.to_string())?;
@@ -83,6 +86,15 @@ pub(crate) async fn run(world: &World, file: &Path, program: &Program) -> Result
 
 fn mount(host: &TempDir, guest: &str, read_only: bool) -> Mount {
     Mount { host: host.path().to_path_buf(), guest: guest.into(), read_only }
+}
+
+/// The files by which a pod's guests learn of names.
+fn of_a_pod() -> Result<TempDir> {
+    let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
+    for name in ["hosts", "resolv.conf", "hostname"] {
+        fs::write(dir.path().join(name), "\n").map_err(|error| error.to_string())?;
+    }
+    Ok(dir)
 }
 
 fn directory(program: &Program) -> Result<TempDir> {
