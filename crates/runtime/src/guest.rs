@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use tracing::warn;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi::filesystem::{WasiFilesystemCtxView, WasiFilesystemView as _};
@@ -60,7 +59,8 @@ impl Guest {
         let spec = &self.sandbox.spec;
         match self.sandbox.mounts.open(&spec.mounts, spec.furnish.as_ref()) {
             Ok(mounts) => *self.wasi.filesystem() = mounts,
-            Err(error) => warn!(container = %self.sandbox.spec.name, error = format!("{error:#}"), "lost its mounts"),
+            // It must not take what it cannot have for empty.
+            Err(error) => self.sandbox.fail(format!("{error:#}")),
         }
         self.filesystem()
     }

@@ -1,6 +1,6 @@
 //! What the instances of one container share, and the task that runs it to its end.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -41,6 +41,8 @@ pub(crate) struct Sandbox {
     pub(crate) draining: watch::Sender<usize>,
     /// What guests that failed left behind.
     pub(crate) cores: Cores,
+    /// Why the host ended it.
+    failed: OnceLock<Exit>,
     exit: watch::Sender<Option<Exit>>,
 }
 
@@ -73,6 +75,7 @@ fn begin(
         mounts: Mounts::default(),
         draining: watch::Sender::new(0),
         cores: Cores::default(),
+        failed: OnceLock::new(),
         exit: watch::Sender::new(None),
         spec,
     });
@@ -100,6 +103,12 @@ impl Sandbox {
             kill.cancel();
         });
         child
+    }
+
+    /// Ends the container, to which the host cannot give what it was promised.
+    pub(crate) fn fail(&self, message: String) {
+        self.failed.get_or_init(|| Exit::Trap { message, backtrace: String::new() });
+        self.kill.cancel();
     }
 
     /// Returns how the container ended, once it has.
@@ -139,7 +148,7 @@ impl Sandbox {
         let end = End(Arc::clone(&self));
         let exit = tokio::select! {
             biased;
-            () = self.kill.cancelled() => Exit::Killed,
+            () = self.kill.cancelled() => self.failed.get().cloned().unwrap_or(Exit::Killed),
             exit = self.drive() => {
                 self.drain().await;
                 exit
