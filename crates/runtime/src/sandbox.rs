@@ -148,12 +148,13 @@ impl Sandbox {
         let end = End(Arc::clone(&self));
         let exit = tokio::select! {
             biased;
-            () = self.kill.cancelled() => self.failed.get().cloned().unwrap_or(Exit::Killed),
+            () = self.kill.cancelled() => Exit::Killed,
             exit = self.drive() => {
                 self.drain().await;
                 exit
             }
         };
+        let exit = self.failed.get().cloned().unwrap_or(exit);
         debug!(container = %self.spec.name, ?exit, "ended");
         if let Stdin::Pipe(pipe) = &self.spec.stdin {
             pipe.hang_up();

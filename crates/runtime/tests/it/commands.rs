@@ -92,12 +92,12 @@ async fn a_mount_that_is_not_there_is_named() {
 #[tokio::test]
 async fn a_guest_whose_mounts_cannot_be_made_ends_when_it_looks() {
     let furnish = || Err(std::io::Error::from(std::io::ErrorKind::StorageFull));
-    let cat = run("toolbox", &["cat", "/config/key"], |spec| {
+    let read = run("toolbox", &["read", "/config/key"], |spec| {
         spec.mounts =
             vec![coracle_runtime::Mount { host: "/nowhere/at/all".into(), guest: "/config".into(), read_only: true }];
         spec.furnish = Some(std::sync::Arc::new(furnish));
     });
-    let Exit::Trap { message, .. } = cat.await.exit().await else { panic!("it ran") };
+    let Exit::Trap { message, .. } = read.await.exit().await else { panic!("it ran") };
     assert_eq!(message, "make the mounts: no storage space");
 }
 
