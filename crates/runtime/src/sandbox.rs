@@ -1,7 +1,7 @@
 //! What the instances of one container share, and the task that runs it to its end.
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use coracle_stdx::{CancellationToken, Gate};
