@@ -20,6 +20,10 @@ use coracle_stdx::CancellationToken;
 
 use settings::{Command, Settings};
 
+/// Requests, answers and watches are made of many small values that one thread allocates and another frees.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Polls of tasks before a worker looks for input and output: guests that compute must not delay others' for long.
 const POLLS_BEFORE_IO: u32 = 11;
 

@@ -21,6 +21,10 @@ pub(crate) use self::words::{Words, name_of};
 /// Processes that wait to be started.
 const STARTS_MAX: usize = 64;
 
+/// Has the allocator, where it is mimalloc, ask for memory as it needs it: what it holds ahead counts against the bound of
+/// a process's memory.
+const FRUGAL: [(&str, &str); 1] = [("MIMALLOC_ARENA_EAGER_COMMIT", "0")];
+
 /// A program, and what it must be told.
 #[derive(Clone, Debug)]
 pub struct Program {
@@ -37,7 +41,7 @@ impl Program {
     /// To be started with nothing of this process but `socket`, which is its standard input.
     pub(crate) fn command(&self, socket: OwnedFd) -> Command {
         let mut command = Command::new(&self.path);
-        command.args(&self.args).env_clear().current_dir("/").kill_on_drop(true);
+        command.args(&self.args).env_clear().envs(FRUGAL).current_dir("/").kill_on_drop(true);
         command.stdin(socket).stdout(Stdio::null()).stderr(Stdio::piped());
         command
     }
