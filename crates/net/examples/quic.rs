@@ -13,6 +13,7 @@ use coracle_net::mesh::PROTOCOL;
 use coracle_pki::{Pki, Renewable, peer_configs};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{ClientConfig, Connection, Endpoint, ServerConfig, TransportConfig, VarInt};
+use tokio::task::JoinSet;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -84,7 +85,8 @@ async fn ping(dir: &Path, address: SocketAddr, count: usize) -> Result<()> {
     let endpoint = Endpoint::client(SocketAddr::from(([0, 0, 0, 0], 0)))?;
     let connection = endpoint.connect_with(configs(dir)?.0, address, "node.invalid")?.await?;
     // On a worker, as everywhere in the mesh.
-    let pinging = tokio::spawn({
+    let mut pinging = JoinSet::new();
+    pinging.spawn({
         let connection = connection.clone();
         async move {
             let mut times = Vec::new();
@@ -97,7 +99,7 @@ async fn ping(dir: &Path, address: SocketAddr, count: usize) -> Result<()> {
             Result::Ok(times)
         }
     });
-    let mut times = pinging.await??;
+    let mut times = pinging.join_next().await.ok_or("it was spawned just now")???;
     times.sort_unstable();
     println!("{} {}", times[times.len() / 2], times[0]);
     connection.close(VarInt::from_u32(0), b"");

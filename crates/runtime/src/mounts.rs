@@ -45,7 +45,7 @@ impl Mounts {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use std::path::Path;
 
