@@ -33,8 +33,8 @@ impl Cores {
     /// Keeps what a guest that ended with `error` was like, made away from the threads that serve guests: it may take a
     /// while. Guests that fail shortly after another leave nothing.
     ///
-    /// There is none of a guest that chose to exit, nor of one that wanted or held too much memory. The store comes back: what it
-    /// holds must not end before the failure is known.
+    /// There is none of a guest that chose to exit, nor of one that wanted or held too much memory. The store comes back:
+    /// what it holds must not end before the failure is known.
     pub(crate) async fn examine<T: Send + 'static>(
         &self,
         engine: &Engine,

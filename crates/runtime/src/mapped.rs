@@ -17,7 +17,8 @@ pub(crate) enum Compiled {
 pub(crate) fn map(engine: &Engine, path: &Path) -> wasmtime::Result<Compiled> {
     match Engine::detect_precompiled_file(path)? {
         // SAFETY: the file's name is the hash of its content, which was verified a moment ago; it was written by
-        // `precompile_module`, here or in a process of ours, under a directory named after this engine's fingerprint, and is never written again.
+        // `precompile_module`, here or in a process of ours, under a directory named after this engine's fingerprint, and is
+        // never written again.
         Some(Precompiled::Module) => Ok(Compiled::Core(unsafe { Module::deserialize_file(engine, path) }?)),
         // SAFETY: as above, for `precompile_component`.
         Some(Precompiled::Component) => Ok(Compiled::Component(unsafe { Component::deserialize_file(engine, path) }?)),
